@@ -8,8 +8,10 @@ mod registry;
 
 #[cfg(feature = "env")]
 mod env;
+#[cfg(feature = "fs")]
+mod fs;
 
-#[cfg(feature = "env")]
+#[cfg(any(feature = "env", feature = "fs"))]
 mod nearest;
 
 pub use registry::REGISTRY;

@@ -6,6 +6,8 @@ use vaultref_core::Definition;
 pub static REGISTRY: &[Definition] = &[
     #[cfg(feature = "env")]
     crate::env::DEFINITION,
+    #[cfg(feature = "fs")]
+    crate::fs::DEFINITION,
 ];
 
 #[cfg(test)]

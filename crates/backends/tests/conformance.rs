@@ -10,6 +10,8 @@
 //!
 //! No error may hold anything of four bytes or more that was `given`.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up its store has failed")]
+
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -123,6 +125,7 @@ struct Store {
     context: Context,
     options: OptionValues,
     place: String,
+    _directory: Option<tempfile::TempDir>,
 }
 
 impl Store {
@@ -131,7 +134,18 @@ impl Store {
         match definition.name {
             "env" => {
                 let context = Context { environment: Arc::new(given.collect()) };
-                Self { context, options: OptionValues::new(), place: String::new() }
+                Self { context, options: OptionValues::new(), place: String::new(), _directory: None }
+            }
+            "fs" => {
+                let directory = tempfile::tempdir().unwrap();
+                for (name, content) in given {
+                    let file = directory.path().join(name);
+                    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+                    std::fs::write(file, content).unwrap();
+                }
+                let place = directory.path().to_str().unwrap().to_owned();
+                let options = [("prefix", vaultref_core::schema::OptionValue::Text(place.clone()))].into();
+                Self { context: Context::default(), options, place, _directory: Some(directory) }
             }
             other => panic!("nobody has said how to set up a store for `{other}`"),
         }
