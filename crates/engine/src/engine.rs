@@ -5,11 +5,12 @@
 //!                                             └─ miss ─fetch─▶ backend ─┘
 //! ```
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use papaya::HashMap;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::OnceCell;
 use tracing::{debug, warn};
@@ -99,7 +100,8 @@ impl Builder {
             context: self.context,
             clock: self.clock,
             cache: Cache::new(entries_max),
-            opened: HashMap::new(),
+            opened: Mutex::default(),
+            opened_count: AtomicU64::new(0),
             fetch_timeout,
         })
     }
@@ -114,7 +116,8 @@ pub struct Engine {
     context: Context,
     clock: Arc<dyn Clock>,
     cache: Cache,
-    opened: HashMap<String, Arc<OnceCell<Opened>>>,
+    opened: Mutex<HashMap<String, Arc<OnceCell<Opened>>>>,
+    opened_count: AtomicU64,
     fetch_timeout: Duration,
 }
 
@@ -254,9 +257,13 @@ impl Engine {
 
     pub(crate) async fn resolve_anew(&self, reference: &Reference) -> Result<Secret, Error> {
         let plan = self.plan(reference).await?;
+        let is_known = plan.cell.was_asked();
         let (payload, generation) = self.payload(&plan, reference).await?;
         let secret = select(&payload, reference.key(), plan.base64_decode)?;
-        self.cache.remember(reference, &secret, generation, &plan.cell);
+        // Most references of a command are resolved once: the short path is laid from the second time on.
+        if is_known {
+            self.cache.remember(reference, &secret, generation, &plan.cell);
+        }
         Ok(secret)
     }
 
@@ -322,11 +329,11 @@ impl Engine {
         let own: Vec<&EffectiveOption> = options.iter().filter(|option| !is_common(option)).collect();
         let key = opened_key(vault, &own);
         let cell = {
-            let opened = self.opened.pin();
+            let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
             if opened.len() >= OPEN_MAX && !opened.contains_key(&key) {
                 opened.clear();
             }
-            Arc::clone(opened.get_or_insert_with(key.clone(), Arc::default))
+            Arc::clone(opened.entry(key).or_default())
         };
         cell.get_or_try_init(|| async {
             check_cycles(&self.vaults, reference)?;
@@ -339,8 +346,7 @@ impl Engine {
             debug!(vault = vault.name(), backend = vault.definition().name, "opening");
             let backend = (vault.definition().open)(&values, &self.context)
                 .map_err(|error| error.within(format!("vault `{}`", vault.name())))?;
-            use std::hash::BuildHasher;
-            Ok(Opened { id: foldhash::quality::FixedState::default().hash_one(&key), backend })
+            Ok(Opened { id: self.opened_count.fetch_add(1, Ordering::Relaxed), backend })
         })
         .await?;
         Ok(cell)
