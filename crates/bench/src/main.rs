@@ -16,7 +16,8 @@ const RUNS: usize = 30;
 const VARIABLES: usize = 100;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).ok_or("the crate lies two folders deep")?;
+    let root =
+        Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).ok_or("the crate lies two folders deep")?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let binary = target.join("release/vaultref");
     // First of all: the peak is that of the largest child so far.
@@ -30,11 +31,35 @@ fn main() -> Result<(), Box<dyn Error>> {
         let verdict = if holds { "" } else { " **missed**" };
         let _ = writeln!(rows, "| {what} | {beside} | {ratio:.2} | {sign} {bound}{verdict} |");
     };
-    row("parse a reference, time", "`url::Url::parse`", time("parse/reference")? / time("parse/url")?, true, 2.0);
-    row("get a cached secret, time", "one `papaya` look-up", time("get/cached")? / time("get/papaya")?, true, 2.0);
-    row("`resolve` a cached secret, time", "one `papaya` look-up", time("get/resolve")? / time("get/papaya")?, true, 4.0);
+    row(
+        "parse a reference, time",
+        "`url::Url::parse`",
+        time("parse/reference")? / time("parse/url")?,
+        true,
+        2.0,
+    );
+    row(
+        "get a cached secret, time",
+        "one `papaya` look-up",
+        time("get/cached")? / time("get/papaya")?,
+        true,
+        2.0,
+    );
+    row(
+        "`resolve` a cached secret, time",
+        "one `papaya` look-up",
+        time("get/resolve")? / time("get/papaya")?,
+        true,
+        4.0,
+    );
     row("scan 256 MiB, rate", "`memmem` over it", time("text/memmem")? / time("text/scan")?, false, 0.8);
-    row("render 256 MiB as text, rate", "`memmem` over it", time("text/memmem")? / time("text/render")?, false, 0.4);
+    row(
+        "render 256 MiB as text, rate",
+        "`memmem` over it",
+        time("text/memmem")? / time("text/render")?,
+        false,
+        0.4,
+    );
     let ratio = resolved.as_secs_f64() / plain.as_secs_f64();
     row("`vaultref run -- true`, 100 references, time", "`env true`", ratio, true, 2.0);
     row("its peak memory, MiB", "", peak_kib as f64 / 1024.0, true, 8.0);
@@ -68,14 +93,16 @@ are run 30 times by turns, and the medians count.
 /// The median of a benchmark in nanoseconds.
 fn median(folder: &Path) -> Result<f64, Box<dyn Error>> {
     let path = folder.join("new/estimates.json");
-    let text = std::fs::read(&path).map_err(|error| format!("{}: {error}: run `cargo xtask bench`", path.display()))?;
+    let text = std::fs::read(&path)
+        .map_err(|error| format!("{}: {error}: run `cargo xtask bench`", path.display()))?;
     let estimates: serde_json::Value = serde_json::from_slice(&text)?;
     Ok(estimates["median"]["point_estimate"].as_f64().ok_or("criterion's estimates have a median")?)
 }
 
 /// The median times of `env true` with plain variables and of `vaultref run -- true` with as many references.
 fn startup(binary: &Path) -> Result<(Duration, Duration), Box<dyn Error>> {
-    let plain: Vec<(String, String)> = (0..VARIABLES).map(|n| (format!("V{n}"), format!("value of {n}"))).collect();
+    let plain: Vec<(String, String)> =
+        (0..VARIABLES).map(|n| (format!("V{n}"), format!("value of {n}"))).collect();
     let mut references: Vec<(String, String)> =
         (0..VARIABLES).map(|n| (format!("V{n}"), format!("{{vault://env/s{n}}}"))).collect();
     references.extend((0..VARIABLES).map(|n| (format!("S{n}"), format!("value of {n}"))));
