@@ -56,8 +56,11 @@ pub struct Definition {
     pub versions: Versions,
     /// Opens a vault. `values` holds what was set and what has a default, already checked by the schema; rules
     /// that concern several options are checked here. Does no I/O that can block.
-    pub open: fn(values: &OptionValues, context: &Context) -> Result<Arc<dyn Backend>, Error>,
+    pub open: Open,
 }
+
+/// The shape of [`Definition::open`].
+pub type Open = fn(values: &OptionValues, context: &Context) -> Result<Arc<dyn Backend>, Error>;
 
 impl Definition {
     /// All options: its own, then the common ones that it does not define itself.

@@ -27,7 +27,7 @@ pub mod schema;
 mod clock;
 mod error;
 
-pub use backend::{Backend, BoxFuture, Context, Definition, Environment, Versions};
+pub use backend::{Backend, BoxFuture, Context, Definition, Environment, Open, Versions};
 pub use clock::{Clock, ManualClock, Moment};
 pub use error::{Error, ErrorKind};
 pub use payload::Payload;

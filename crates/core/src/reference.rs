@@ -221,7 +221,9 @@ impl fmt::Display for Reference {
         f.write_str(OPENING)?;
         let vault = &self.vault;
         match vault {
-            _ if vault.contains(':') || host(vault) != vault && !vault.contains('@') => write!(f, "@[{vault}]")?,
+            _ if vault.contains(':') || host(vault) != vault && !vault.contains('@') => {
+                write!(f, "@[{vault}]")?
+            }
             _ if vault.contains('@') => write!(f, "@{vault}")?,
             _ => f.write_str(vault)?,
         }
@@ -395,8 +397,8 @@ mod tests {
     fn dense() -> impl Strategy<Value = String> {
         proptest::collection::vec(
             proptest::sample::select(vec![
-                "a", "env", "/", "//", "%", "%2F", "%25", "%2B", "41", "+", " ", "?", "&", "=", "#", "@", ":", "[",
-                "]", ";", "1", "é", ".", "..", "{", "\n", "x=1", "%7D", "%C3%A9", "\t",
+                "a", "env", "/", "//", "%", "%2F", "%25", "%2B", "41", "+", " ", "?", "&", "=", "#", "@",
+                ":", "[", "]", ";", "1", "é", ".", "..", "{", "\n", "x=1", "%7D", "%C3%A9", "\t",
             ]),
             0..14,
         )

@@ -221,7 +221,13 @@ mod tests {
 
     fn texts() -> impl Strategy<Value = String> {
         let part = prop_oneof![
-            Just("{vault://"), Just("{"), Just("}"), Just("{vault:/"), Just("env/x"), Just("\n"), Just("é"),
+            Just("{vault://"),
+            Just("{"),
+            Just("}"),
+            Just("{vault:/"),
+            Just("env/x"),
+            Just("\n"),
+            Just("é"),
         ];
         proptest::collection::vec(part, 0..12).prop_map(|parts| parts.concat())
     }

@@ -1,0 +1,415 @@
+//! The engine: takes references and gives secrets.
+//!
+//! ```text
+//! text ─scan─▶ Reference ─lookup─▶ Vault ─cache─▶ hit ─────────────▶ Payload ─select─▶ Secret
+//!                                             └─ miss ─fetch─▶ backend ─┘
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use papaya::HashMap;
+use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::OnceCell;
+use tracing::{debug, warn};
+use vaultref_core::schema::{CommonOptions, OptionValue, OptionValues, RawValue};
+use vaultref_core::{
+    Backend, BoxFuture, Clock, Context, Definition, Error, ErrorKind, Moment, Payload, Reference, Secret,
+};
+use zeroize::Zeroize;
+
+use crate::Failure;
+use crate::cache::{Cache, Cell, CellKey};
+use crate::declarative::VaultEntity;
+use crate::entry::{Policy, State};
+use crate::select::select;
+use crate::settings::{self, Settings};
+use crate::template::Template;
+use crate::vaults::{EffectiveOption, Vault, Vaults, check_cycles};
+
+/// How many fetches one call has under way at the most.
+const FETCHES_AT_ONCE: usize = 256;
+/// How many differently configured ways into vaults are kept open. References with ever new options in their
+/// queries would otherwise each leave one behind.
+const OPEN_MAX: usize = 1024;
+
+/// The system's monotonic clock, as coarse as the kernel's tick (1 to 10 ms): a tenth of the cost of the precise one.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Moment {
+        let time = clock_gettime(ClockId::MonotonicCoarse);
+        let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+        let nanos = u64::try_from(time.tv_nsec).unwrap_or_default();
+        Moment::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
+    }
+}
+
+/// What an [`Engine`] is made of.
+pub struct Builder {
+    registry: &'static [Definition],
+    settings: Settings,
+    entities: Vec<VaultEntity>,
+    context: Context,
+    clock: Arc<dyn Clock>,
+}
+
+impl Builder {
+    /// The settings: which default vaults there are and how they are configured. Default: none made.
+    pub fn settings(self, settings: Settings) -> Self {
+        Self { settings, ..self }
+    }
+
+    /// The vault entities. Default: none.
+    pub fn entities(self, entities: Vec<VaultEntity>) -> Self {
+        Self { entities, ..self }
+    }
+
+    /// What backends get from the process, its environment above all. Default: an empty one.
+    pub fn context(self, context: Context) -> Self {
+        Self { context, ..self }
+    }
+
+    /// Where time comes from. Default: [`SystemClock`].
+    pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Makes the engine. Nothing is opened or fetched yet. The errors are those of the entities, with their
+    /// places in the declarative file, and of the settings that the engine itself needs (at 0..0).
+    pub fn build(self) -> Result<Engine, Vec<Failure>> {
+        let vaults = Vaults::new(self.registry, &self.settings, &self.entities)?;
+        let number = |key: &str| {
+            let text = self.settings.get(key).and_then(|setting| setting.text).unwrap_or_default();
+            settings::read(key, &text).map_err(|error| vec![Failure { range: 0..0, error }])
+        };
+        let fetch_timeout = match number("fetch_timeout")? {
+            Some(OptionValue::Number(seconds)) => Duration::from_secs_f64(seconds),
+            _ => Duration::from_secs(30),
+        };
+        let entries_max = match number("entries_max")? {
+            Some(OptionValue::Integer(entries)) => usize::try_from(entries).unwrap_or(usize::MAX),
+            _ => 10_000,
+        };
+        Ok(Engine {
+            vaults,
+            settings: self.settings,
+            context: self.context,
+            clock: self.clock,
+            cache: Cache::new(entries_max),
+            opened: HashMap::new(),
+            fetch_timeout,
+        })
+    }
+}
+
+/// Resolves references. One per process is enough; share it behind an `Arc`.
+///
+/// Its methods have to be called within a tokio runtime that has its timer enabled.
+pub struct Engine {
+    vaults: Vaults,
+    settings: Settings,
+    context: Context,
+    clock: Arc<dyn Clock>,
+    cache: Cache,
+    opened: HashMap<String, Arc<OnceCell<Opened>>>,
+    fetch_timeout: Duration,
+}
+
+/// A vault with one set of options, ready to be asked.
+struct Opened {
+    id: u64,
+    backend: Arc<dyn Backend>,
+}
+
+/// All that a reference's text and the configuration say about how to get its secret.
+struct Plan {
+    cell: Arc<Cell>,
+    opened: Arc<OnceCell<Opened>>,
+    policy: Policy,
+    base64_decode: bool,
+}
+
+impl Engine {
+    /// Starts an engine on these backends, usually `vaultref_backends::REGISTRY`.
+    pub fn builder(registry: &'static [Definition]) -> Builder {
+        Builder {
+            registry,
+            settings: Settings::default(),
+            entities: Vec::new(),
+            context: Context::default(),
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// The vaults there are.
+    pub fn vaults(&self) -> &Vaults {
+        &self.vaults
+    }
+
+    /// The settings it was made with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The secret of a reference: from the cache, or fetched.
+    pub async fn resolve(&self, reference: &Reference) -> Result<Secret, Error> {
+        match self.cached(reference) {
+            Some(secret) => Ok(secret),
+            None => self
+                .resolve_anew(reference)
+                .await
+                .map_err(|error| error.with_reference(self.shown(reference))),
+        }
+    }
+
+    /// The secret of a reference that was resolved before, if it can be served without asking anybody.
+    pub fn cached(&self, reference: &Reference) -> Option<Secret> {
+        self.cache.selected(reference, &*self.clock)
+    }
+
+    /// The secrets of many references, in their order, each with its own result. References to one resource cost
+    /// one fetch; all fetches run at once.
+    pub async fn resolve_many<'r>(
+        &self,
+        references: impl IntoIterator<Item = &'r Reference>,
+    ) -> Vec<Result<Secret, Error>> {
+        let gets: Vec<_> = references.into_iter().map(|reference| self.resolve(reference)).collect();
+        stream::iter(gets).buffered(FETCHES_AT_ONCE).collect().await
+    }
+
+    /// The text with its references replaced, byte for byte; `{{vault://…}}` becomes `{vault://…}`. All failures
+    /// are reported, each with its place.
+    pub async fn render(&self, text: &[u8]) -> Result<Secret, Vec<Failure>> {
+        let template = Template::parse(text)?;
+        let results = self.resolve_many(template.references()).await;
+        let (mut secrets, mut failures) = (Vec::new(), Vec::new());
+        for ((_, range), result) in template.places().zip(results) {
+            match result {
+                Ok(secret) => secrets.push(secret),
+                Err(error) => failures.push(Failure { range, error }),
+            }
+        }
+        if failures.is_empty() { Ok(template.fill(&secrets)) } else { Err(failures) }
+    }
+
+    /// The texts with their references replaced, in their order, each with its own result.
+    pub async fn render_many<'t>(
+        &self,
+        texts: impl IntoIterator<Item = &'t [u8]>,
+    ) -> Vec<Result<Secret, Vec<Failure>>> {
+        let renders: Vec<_> = texts.into_iter().map(|text| self.render(text)).collect();
+        stream::iter(renders).buffered(FETCHES_AT_ONCE).collect().await
+    }
+
+    /// The effective value of a setting, its references resolved; `None` where it has none. A list is split at
+    /// its commas first, so that a comma in a secret stays.
+    pub async fn setting(&self, key: &str) -> Result<Option<OptionValue>, Vec<Failure>> {
+        let Some(text) = self.settings.get(key).and_then(|setting| setting.text) else { return Ok(None) };
+        let whole = 0..text.len();
+        let failure = |error| vec![Failure { range: whole.clone(), error }];
+        if settings::known(key).is_some_and(|spec| spec.kind == vaultref_core::schema::OptionKind::List) {
+            let mut items = Vec::new();
+            for item in settings::list(&text) {
+                // `vaults` says which vaults there are: none can be asked before it is known.
+                if key == "vaults" && vaultref_core::scan::contains(item.as_bytes()) {
+                    let message = "setting `vaults` cannot hold a reference";
+                    let hint = "it decides which vaults there are: write their names";
+                    return Err(failure(Error::new(ErrorKind::InvalidConfig, message).with_hint(hint)));
+                }
+                items.push(self.setting_text(&item).await?);
+            }
+            return Ok(Some(OptionValue::List(items)));
+        }
+        let mut text = self.setting_text(&text).await?;
+        let value = settings::read(key, &text).map_err(failure);
+        text.zeroize();
+        value
+    }
+
+    async fn setting_text(&self, text: &str) -> Result<String, Vec<Failure>> {
+        let secret = self.render(text.as_bytes()).await?;
+        secret.expose_str().map(str::to_owned).map_err(|_| {
+            let error =
+                Error::new(ErrorKind::InvalidConfig, "a setting wants text, and the secret is binary");
+            vec![Failure { range: 0..text.len(), error }]
+        })
+    }
+
+    /// A reference's text for messages: values of options that may be secret are left out.
+    pub fn shown(&self, reference: &Reference) -> String {
+        let definition = self.vaults.lookup(reference.vault()).ok().map(Vault::definition);
+        reference.redacted(|name| {
+            let spec = definition.and_then(|definition| definition.spec(name));
+            spec.is_some_and(|spec| spec.kind != vaultref_core::schema::OptionKind::Secret)
+        })
+    }
+
+    /// In which state the payload of a reference is that was resolved before.
+    pub async fn state(&self, reference: &Reference) -> Result<State, Error> {
+        Ok(self.plan(reference).await?.cell.state(self.clock.now()))
+    }
+
+    pub(crate) async fn resolve_anew(&self, reference: &Reference) -> Result<Secret, Error> {
+        let plan = self.plan(reference).await?;
+        let (payload, generation) = self.payload(&plan, reference).await?;
+        let secret = select(&payload, reference.key(), plan.base64_decode)?;
+        self.cache.remember(reference, &secret, generation, &plan.cell);
+        Ok(secret)
+    }
+
+    pub(crate) async fn cell(&self, reference: &Reference) -> Result<Arc<Cell>, Error> {
+        Ok(self.plan(reference).await?.cell)
+    }
+
+    async fn payload(&self, plan: &Plan, reference: &Reference) -> Result<(Payload, u64), Error> {
+        let fetch = || async {
+            let Some(opened) = plan.opened.get() else {
+                return Err(Error::new(ErrorKind::Internal, "the vault was closed while it was asked"));
+            };
+            let fetch = opened.backend.fetch(reference.resource(), reference.version());
+            debug!(vault = reference.vault(), resource = %reference.resource(), "fetching");
+            let result = tokio::time::timeout(self.fetch_timeout, fetch)
+                .await
+                .unwrap_or_else(|_| Err(self.timed_out()));
+            if let Err(error) = &result {
+                warn!(vault = reference.vault(), resource = %reference.resource(), kind = %error.kind(), "fetch failed");
+            }
+            result.map_err(|error| error.within(format!("vault `{}`", reference.vault())))
+        };
+        plan.cell.get(&plan.policy, &*self.clock, fetch).await
+    }
+
+    fn timed_out(&self) -> Error {
+        let seconds = self.fetch_timeout.as_secs_f64();
+        Error::new(ErrorKind::Timeout, format!("no answer within {seconds} s"))
+            .with_hint("the setting `fetch_timeout` says how long to wait")
+    }
+
+    async fn plan(&self, reference: &Reference) -> Result<Plan, Error> {
+        let vault = self.vaults.lookup(reference.vault())?;
+        if let Some(error) = vault.check(reference).into_iter().next() {
+            return Err(error);
+        }
+        for name in vault.unknown_options(reference) {
+            warn!(vault = vault.name(), option = name, "unknown option in a reference");
+        }
+        let options = vault.effective(reference);
+        let opened = self.open(vault, reference, &options).await?;
+        let id = opened.get().map(|opened| opened.id).unwrap_or_default();
+        let common = self.values(vault, options.iter().filter(|option| is_common(option))).await?;
+        let common = CommonOptions::from_values(&common).map_err(|name| missing_option(vault, name))?;
+        let policy = Policy::from_seconds(common.ttl, common.neg_ttl, common.resurrect_ttl);
+        let resource = reference.resource().clone();
+        let key = CellKey { vault: id, policy, resource, version: reference.version().cloned() };
+        Ok(Plan {
+            cell: self.cache.cell(key, &*self.clock),
+            opened,
+            policy,
+            base64_decode: common.base64_decode,
+        })
+    }
+
+    /// The vault with these options, opened once however many ask.
+    async fn open(
+        &self,
+        vault: &Vault,
+        reference: &Reference,
+        options: &[EffectiveOption],
+    ) -> Result<Arc<OnceCell<Opened>>, Error> {
+        let own: Vec<&EffectiveOption> = options.iter().filter(|option| !is_common(option)).collect();
+        let key = opened_key(vault, &own);
+        let cell = {
+            let opened = self.opened.pin();
+            if opened.len() >= OPEN_MAX && !opened.contains_key(&key) {
+                opened.clear();
+            }
+            Arc::clone(opened.get_or_insert_with(key.clone(), Arc::default))
+        };
+        cell.get_or_try_init(|| async {
+            check_cycles(&self.vaults, reference)?;
+            let values = self.values(vault, own.iter().copied()).await?;
+            for spec in vault.definition().specs().filter(|spec| spec.required) {
+                if !values.contains_key(spec.name) {
+                    return Err(missing_option(vault, spec.name));
+                }
+            }
+            debug!(vault = vault.name(), backend = vault.definition().name, "opening");
+            let backend = (vault.definition().open)(&values, &self.context)
+                .map_err(|error| error.within(format!("vault `{}`", vault.name())))?;
+            use std::hash::BuildHasher;
+            Ok(Opened { id: foldhash::quality::FixedState::default().hash_one(&key), backend })
+        })
+        .await?;
+        Ok(cell)
+    }
+
+    /// The options' values, references in them resolved.
+    fn values<'a>(
+        &'a self,
+        vault: &'a Vault,
+        options: impl Iterator<Item = &'a EffectiveOption> + Send + 'a,
+    ) -> BoxFuture<'a, Result<OptionValues, Error>> {
+        Box::pin(async move {
+            let mut values = OptionValues::new();
+            for option in options {
+                let mut raw = option.raw.clone();
+                if let RawValue::Text(text) = &mut raw
+                    && vaultref_core::scan::contains(text.as_bytes())
+                {
+                    let context = format!("option `{}` of vault `{}`", option.spec.name, vault.name());
+                    let rendered = self.setting_text(text).await;
+                    *text = rendered.map_err(|failures| first(failures).within(&context))?;
+                }
+                let value = option.spec.read(&raw).map_err(|why| vault.bad_option(option, &why));
+                if let RawValue::Text(text) = &mut raw {
+                    text.zeroize();
+                }
+                if let Some(value) = value? {
+                    values.insert(option.spec.name, value);
+                }
+            }
+            Ok(values)
+        })
+    }
+}
+
+fn is_common(option: &EffectiveOption) -> bool {
+    CommonOptions::SPECS.iter().any(|common| common.name == option.spec.name)
+}
+
+/// What tells one way into a vault from another: its name, and each option that is set. It may hold a literal
+/// secret, as the settings do, and goes nowhere.
+fn opened_key(vault: &Vault, own: &[&EffectiveOption]) -> String {
+    let mut key = vault.name().to_owned();
+    for option in own {
+        let value = match &option.raw {
+            RawValue::Null => "-".to_owned(),
+            RawValue::Boolean(value) => format!("b{value}"),
+            RawValue::Text(text) => format!("t{text}"),
+            RawValue::List(items) => format!("l{}", items.join("\u{1}")),
+        };
+        key.push_str(&format!("\0{}={value}", option.spec.name));
+    }
+    key
+}
+
+pub(crate) fn missing_option(vault: &Vault, name: &str) -> Error {
+    let message = format!("vault `{}` wants the option `{name}`", vault.name());
+    let definition = vault.definition();
+    let hint = match definition.spec(name) {
+        Some(spec) if !vault.is_entity() => {
+            let key = crate::vaults::setting_keys(definition, spec).next().unwrap_or_default();
+            format!("set `{key}` in the settings file, or `KONG_{}` in the environment", key.to_uppercase())
+        }
+        _ => "set it in the vault's `config`".to_owned(),
+    };
+    Error::new(ErrorKind::InvalidConfig, message).with_hint(hint)
+}
+
+fn first(failures: Vec<Failure>) -> Error {
+    let internal = || Error::new(ErrorKind::Internal, "a failure without a cause");
+    failures.into_iter().next().map_or_else(internal, |failure| failure.error)
+}

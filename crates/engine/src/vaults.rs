@@ -1,0 +1,406 @@
+//! Which vaults there are, and which value each option has for a given reference.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+
+use vaultref_core::schema::{OptionKind, OptionSpec, RawValue};
+use vaultref_core::{Definition, Error, ErrorKind, Reference, Version, Versions, scan};
+
+use crate::declarative::{VaultEntity, is_valid_prefix};
+use crate::settings::{Origin, Settings};
+use crate::template::Template;
+use crate::{Failure, names};
+
+/// A named, configured way to reach a store.
+pub struct Vault {
+    name: String,
+    definition: &'static Definition,
+    is_entity: bool,
+    set: BTreeMap<&'static str, (RawValue, OptionOrigin)>,
+}
+
+/// Where the value of a vault's option comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OptionOrigin {
+    /// The reference's query.
+    Query,
+    /// The vault entity's `config`.
+    Entity,
+    /// A setting: its key, and where that was made.
+    Setting(String, Origin),
+    /// The schema.
+    Default,
+}
+
+impl fmt::Display for OptionOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Query => f.write_str("reference"),
+            Self::Entity => f.write_str("vault entity"),
+            Self::Setting(key, origin) => write!(f, "{key}, {origin}"),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// One option of a vault, as it counts for one reference.
+#[derive(Clone)]
+pub struct EffectiveOption {
+    /// The option.
+    pub spec: &'static OptionSpec,
+    /// Its value as written, which may hold references.
+    pub raw: RawValue,
+    /// Where it was written.
+    pub origin: OptionOrigin,
+}
+
+impl EffectiveOption {
+    /// The references in the value.
+    fn references(&self) -> Vec<Reference> {
+        match &self.raw {
+            RawValue::Text(text) if scan::contains(text.as_bytes()) => {
+                Template::parse(text.as_bytes()).map(|template| template.references().cloned().collect())
+            }
+            _ => Ok(Vec::new()),
+        }
+        .unwrap_or_default()
+    }
+
+    /// The value as it can be shown: a secret option's literal value is not.
+    pub fn shown(&self) -> String {
+        match &self.raw {
+            RawValue::Null => String::new(),
+            RawValue::Text(text) if self.spec.kind == OptionKind::Secret && self.references().is_empty() => {
+                if text.is_empty() {
+                    String::new()
+                } else {
+                    "[secret]".to_owned()
+                }
+            }
+            RawValue::Text(text) => text.clone(),
+            RawValue::Boolean(value) => value.to_string(),
+            RawValue::List(items) => items.join(","),
+        }
+    }
+}
+
+impl Vault {
+    /// The name in references: the backend's for a default vault, the prefix for an entity.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it is a vault entity; else it is the default vault of its backend.
+    pub fn is_entity(&self) -> bool {
+        self.is_entity
+    }
+
+    /// The kind of store.
+    pub fn definition(&self) -> &'static Definition {
+        self.definition
+    }
+
+    /// What was set for this vault, beside what a reference sets: option, value and origin.
+    pub fn set_options(&self) -> impl Iterator<Item = EffectiveOption> + '_ {
+        self.set.iter().filter_map(|(name, (raw, origin))| {
+            Some(EffectiveOption {
+                spec: self.definition.spec(name)?,
+                raw: raw.clone(),
+                origin: origin.clone(),
+            })
+        })
+    }
+
+    /// The options that count for a reference, each with its origin: query over vault over default. Those that
+    /// have no value at all are left out.
+    pub fn effective(&self, reference: &Reference) -> Vec<EffectiveOption> {
+        let query = reference.options().unwrap_or_default();
+        self.definition
+            .specs()
+            .filter_map(|spec| {
+                let in_query = query.iter().find(|(name, _)| spec.is_named(name));
+                let default =
+                    || spec.default.map(|text| (RawValue::Text(text.to_owned()), OptionOrigin::Default));
+                let (raw, origin) = in_query
+                    .map(|(_, value)| (RawValue::from(value), OptionOrigin::Query))
+                    .or_else(|| self.set.get(spec.name).cloned())
+                    .or_else(default)?;
+                Some(EffectiveOption { spec, raw, origin })
+            })
+            .collect()
+    }
+
+    /// Names in the reference's query that are no options of this vault.
+    pub fn unknown_options<'r>(&self, reference: &'r Reference) -> Vec<&'r str> {
+        let query = reference.options().unwrap_or_default();
+        query
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .filter(|name| self.definition.spec(name).is_none())
+            .collect()
+    }
+
+    /// What is wrong with a reference to this vault, as far as its text tells: bad values, a version that
+    /// the backend cannot tell apart.
+    pub fn check(&self, reference: &Reference) -> Vec<Error> {
+        let mut errors: Vec<Error> = self
+            .effective(reference)
+            .iter()
+            .filter(|option| option.references().is_empty())
+            .filter_map(|option| option.spec.read(&option.raw).err().map(|why| self.bad_option(option, &why)))
+            .collect();
+        if let (Some(Version::Text(_)), Versions::None | Versions::Previous) =
+            (reference.version(), self.definition.versions)
+        {
+            let hint = match self.definition.versions {
+                Versions::Previous => "write `#2` for the previous value, or leave the version out",
+                _ => "leave the version out",
+            };
+            let message = format!("backend `{}` has no such version", self.definition.name);
+            errors.push(Error::new(ErrorKind::InvalidReference, message).with_hint(hint));
+        }
+        errors
+    }
+
+    /// The error for an option whose value cannot be used.
+    pub(crate) fn bad_option(&self, option: &EffectiveOption, why: &str) -> Error {
+        let kind = match option.origin {
+            OptionOrigin::Query => ErrorKind::InvalidReference,
+            _ => ErrorKind::InvalidConfig,
+        };
+        let message = format!("option `{}` of vault `{}` {why}", option.spec.name, self.name);
+        let doc = option.spec.doc.trim();
+        Error::new(kind, message)
+            .with_hint(format!("`{}`: {doc} It was set in: {}", option.spec.name, option.origin))
+    }
+}
+
+/// All vaults: default vaults by their backend's name, entities by their prefix.
+pub struct Vaults {
+    vaults: BTreeMap<String, Vault>,
+    disabled: Vec<&'static str>,
+    not_installed: Vec<String>,
+    warnings: Vec<Error>,
+}
+
+impl Vaults {
+    /// Sets up the vaults that the settings and the entities describe. All faults of entities are reported,
+    /// with their place in the declarative file.
+    pub(crate) fn new(
+        registry: &'static [Definition],
+        settings: &Settings,
+        entities: &[VaultEntity],
+    ) -> Result<Self, Vec<Failure>> {
+        let loaded = settings.loaded_vaults(registry.iter().map(|definition| definition.name));
+        let is_loaded = |name: &str| loaded.iter().any(|loaded| loaded == name);
+        let mut this = Self {
+            vaults: BTreeMap::new(),
+            disabled: registry
+                .iter()
+                .map(|definition| definition.name)
+                .filter(|name| !is_loaded(name))
+                .collect(),
+            not_installed: loaded
+                .iter()
+                .filter(|name| !registry.iter().any(|d| d.name == **name))
+                .cloned()
+                .collect(),
+            warnings: Vec::new(),
+        };
+        for definition in registry.iter().filter(|definition| is_loaded(definition.name)) {
+            let vault = default_vault(definition, settings);
+            this.vaults.insert(definition.name.to_owned(), vault);
+        }
+        this.warn_of_settings(registry, settings);
+        let mut failures = Vec::new();
+        for entity in entities {
+            match this.entity(registry, entity) {
+                Ok(vault) => drop(this.vaults.insert(entity.prefix.clone(), vault)),
+                Err(faults) => failures.extend(faults),
+            }
+        }
+        if failures.is_empty() { Ok(this) } else { Err(failures) }
+    }
+
+    /// The vault that a reference names.
+    pub fn lookup(&self, name: &str) -> Result<&Vault, Error> {
+        if let Some(vault) = self.vaults.get(name) {
+            return Ok(vault);
+        }
+        if self.disabled.contains(&name) {
+            let message = format!("vault `{name}` is not enabled");
+            let hint = format!("the setting `vaults` leaves it out: add `{name}` or `bundled`");
+            return Err(Error::new(ErrorKind::InvalidConfig, message).with_hint(hint));
+        }
+        if self.not_installed.iter().any(|missing| missing == name) {
+            return Err(Error::new(
+                ErrorKind::InvalidConfig,
+                format!("vault `{name}` is enabled but not installed"),
+            )
+            .with_hint("the setting `vaults` names it, and no backend is called so"));
+        }
+        let known: Vec<&str> = self.vaults.keys().map(String::as_str).collect();
+        Err(Error::new(ErrorKind::InvalidReference, format!("there is no vault `{name}`"))
+            .with_hint(names::suggestion(name, "vaults", &known)))
+    }
+
+    /// All vaults in alphabetical order.
+    pub fn iter(&self) -> impl Iterator<Item = &Vault> {
+        self.vaults.values()
+    }
+
+    /// What is odd about the settings without being an error: unknown `vault_*` keys, vaults not installed.
+    pub fn warnings(&self) -> &[Error] {
+        &self.warnings
+    }
+
+    /// The option that a `vault_<backend>_<option>` key sets, if it sets one.
+    pub fn option_of_setting(&self, key: &str) -> Option<&'static OptionSpec> {
+        self.vaults.values().filter(|vault| !vault.is_entity).find_map(|vault| {
+            let definition = vault.definition;
+            definition.specs().find(|spec| setting_keys(definition, spec).any(|known| known == key))
+        })
+    }
+
+    fn warn_of_settings(&mut self, registry: &'static [Definition], settings: &Settings) {
+        for name in &self.not_installed {
+            self.warnings.push(
+                Error::new(ErrorKind::InvalidConfig, format!("vault `{name}` is enabled but not installed"))
+                    .with_hint("the setting `vaults` names it, and no backend is called so"),
+            );
+        }
+        let known: Vec<String> = registry
+            .iter()
+            .flat_map(|definition| definition.specs().flat_map(move |spec| setting_keys(definition, spec)))
+            .collect();
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        for key in settings.keys().into_iter().filter(|key| key.starts_with("vault_") && !known.contains(key))
+        {
+            let hint = match names::closest(key, known.iter().copied()) {
+                Some(closest) => format!("did you mean `{closest}`?"),
+                None => "no backend that is built in has such an option".to_owned(),
+            };
+            let message = format!("setting `{key}` has no effect");
+            self.warnings.push(Error::new(ErrorKind::InvalidConfig, message).with_hint(hint));
+        }
+    }
+
+    fn entity(&self, registry: &'static [Definition], entity: &VaultEntity) -> Result<Vault, Vec<Failure>> {
+        let fail = |message: String, hint: String| {
+            let error = Error::new(ErrorKind::InvalidConfig, message).with_hint(hint);
+            vec![Failure { range: entity.range.clone(), error }]
+        };
+        let prefix = &entity.prefix;
+        if !is_valid_prefix(prefix) {
+            let hint = "two or more of a-z, 0-9 and `-`, starting with a letter and not ending with `-`";
+            return Err(fail(format!("`{prefix}` cannot be a vault's prefix"), hint.to_owned()));
+        }
+        match self.vaults.get(prefix) {
+            Some(vault) if vault.is_entity => {
+                return Err(fail(
+                    format!("two vaults have the prefix `{prefix}`"),
+                    "rename one of them".to_owned(),
+                ));
+            }
+            Some(_) => {
+                let hint = "choose another: this one names the backend's default vault".to_owned();
+                return Err(fail(format!("prefix `{prefix}` is the name of a backend"), hint));
+            }
+            None => {}
+        }
+        let definition =
+            self.vaults.get(&entity.backend).filter(|vault| !vault.is_entity).map(|vault| vault.definition);
+        let Some(definition) = definition else {
+            let known: Vec<&str> =
+                registry.iter().map(|d| d.name).filter(|n| self.vaults.contains_key(*n)).collect();
+            let hint = names::suggestion(&entity.backend, "backends", &known);
+            return Err(fail(format!("vault '{}' is not installed", entity.backend), hint));
+        };
+        let mut vault = Vault { name: prefix.clone(), definition, is_entity: true, set: BTreeMap::new() };
+        let mut failures = Vec::new();
+        for (name, raw, range) in &entity.config {
+            let error = match definition.spec(name) {
+                None => {
+                    let known: Vec<&str> = definition.specs().map(|spec| spec.name).collect();
+                    let hint = names::suggestion(name, "options", &known);
+                    Error::new(
+                        ErrorKind::InvalidConfig,
+                        format!("backend `{}` has no option `{name}`", definition.name),
+                    )
+                    .with_hint(hint)
+                }
+                Some(spec) => {
+                    let option = EffectiveOption { spec, raw: raw.clone(), origin: OptionOrigin::Entity };
+                    let fault = option.references().is_empty().then(|| spec.read(raw).err()).flatten();
+                    vault.set.insert(spec.name, (raw.clone(), OptionOrigin::Entity));
+                    match fault {
+                        None => continue,
+                        Some(why) => vault.bad_option(&option, &why),
+                    }
+                }
+            };
+            failures.push(Failure { range: range.clone(), error });
+        }
+        if failures.is_empty() { Ok(vault) } else { Err(failures) }
+    }
+}
+
+fn default_vault(definition: &'static Definition, settings: &Settings) -> Vault {
+    let mut set = BTreeMap::new();
+    for spec in definition.specs() {
+        for key in setting_keys(definition, spec) {
+            if let Some(setting) = settings.get(&key) {
+                let raw = setting.text.map_or(RawValue::Null, RawValue::Text);
+                set.entry(spec.name).or_insert((raw, OptionOrigin::Setting(key, setting.origin)));
+            }
+        }
+    }
+    Vault { name: definition.name.to_owned(), definition, is_entity: false, set }
+}
+
+/// The keys under which an option of a default vault is set, the proper one first.
+pub(crate) fn setting_keys(
+    definition: &Definition,
+    spec: &'static OptionSpec,
+) -> impl Iterator<Item = String> {
+    let backend = definition.name.replace('-', "_");
+    let names = std::iter::once(spec.name).chain(spec.aliases.iter().copied());
+    names.map(move |name| format!("vault_{backend}_{name}"))
+}
+
+/// Checks that resolving `reference` does not need itself: an option of a vault may hold a reference to another
+/// vault, and so on, but never back. The error prints the chain.
+pub(crate) fn check_cycles(vaults: &Vaults, reference: &Reference) -> Result<(), Error> {
+    type Chain = Vec<(String, Reference)>;
+    fn walk(vaults: &Vaults, reference: &Reference, chain: &mut Chain, done: &mut Done) -> Result<(), Error> {
+        let Ok(vault) = vaults.lookup(reference.vault()) else { return Ok(()) };
+        if done.contains(reference) {
+            return Ok(());
+        }
+        for option in vault.effective(reference) {
+            for inner in option.references() {
+                let step = format!("{}.{}", vault.name, option.spec.name);
+                let known = chain.iter().position(|(seen, via)| *seen == step && *via == inner);
+                chain.push((step, inner.clone()));
+                if let Some(start) = known {
+                    return Err(cycle(&chain[start..]));
+                }
+                walk(vaults, &inner, chain, done)?;
+                chain.pop();
+            }
+        }
+        done.insert(reference.clone());
+        Ok(())
+    }
+    // Many vaults that share others would otherwise be walked once per path.
+    type Done = HashSet<Reference>;
+    walk(vaults, reference, &mut Chain::new(), &mut Done::new())
+}
+
+fn cycle(chain: &[(String, Reference)]) -> Error {
+    let steps: Vec<String> =
+        chain.iter().map(|(step, reference)| format!("{step} = {}", reference.redacted(|_| false))).collect();
+    let message = format!("vault options need each other in a circle: {}", steps.join(" → "));
+    let hint = "give one of them a plain value, or set it in the reference itself: `?option=value`";
+    Error::new(ErrorKind::InvalidConfig, message).with_hint(hint)
+}
