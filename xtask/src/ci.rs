@@ -17,7 +17,11 @@ pub(crate) struct Step {
 
 /// In the order in which they run: what is quick to fail comes first.
 pub(crate) const STEPS: &[Step] = &[
-    Step { name: "tools", about: "installs what the tests need: PostgreSQL", run: tools::postgres },
+    Step {
+        name: "tools",
+        about: "what cargo cannot build is installed: PostgreSQL, a C++ compiler",
+        run: tools::system,
+    },
     Step { name: "fmt", about: "the code is formatted", run: fmt },
     Step { name: "tidy", about: "the project's own rules hold", run: tidy::run },
     Step { name: "clippy", about: "no lint is violated", run: clippy },
@@ -103,7 +107,7 @@ fn fuzz(root: &Path) -> Result<(), String> {
 /// Without `advisories`: they are fetched from GitHub, which need not be in reach.
 fn deny(root: &Path) -> Result<(), String> {
     let deny = tools::cargo_deny(root)?;
-    Command::default().arg(&deny).arg("check").arg("bans").arg("licenses").arg("sources").run(root)
+    Command::default().arg(&deny).args("check bans licenses sources").run(root)
 }
 
 #[cfg(test)]

@@ -14,12 +14,18 @@ pub(crate) struct Command {
 impl Command {
     /// A command from its words, separated by spaces: none of them may hold one.
     pub(crate) fn new(line: &str) -> Self {
-        Self { envs: Vec::new(), words: line.split_whitespace().map(str::to_owned).collect() }
+        Self::default().args(line)
     }
 
     /// Sets a variable.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.envs.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Adds arguments, separated by spaces.
+    pub(crate) fn args(mut self, line: &str) -> Self {
+        self.words.extend(line.split_whitespace().map(str::to_owned));
         self
     }
 

@@ -13,19 +13,56 @@ const CARGO_DENY_VERSION: &str = "0.20.2";
 const CREATE_CLUSTER: (&str, &str) =
     ("/etc/postgresql-common/createcluster.conf", "create_main_cluster = false\n");
 
-/// Makes sure that the programs of a PostgreSQL server are there; where they are is up to the tests.
-pub(crate) fn postgres(root: &Path) -> Result<(), String> {
-    if let Some(bin) = postgres_bin() {
-        println!("PostgreSQL: {}", bin.display());
+/// Programs that come in Debian's packages.
+struct Need {
+    what: &'static str,
+    /// All in one folder.
+    programs: &'static [&'static str],
+    packages: &'static str,
+}
+
+const NEEDS: &[Need] = &[
+    Need {
+        what: "PostgreSQL, for the tests of the server",
+        programs: &["initdb", "pg_ctl", "psql"],
+        packages: "postgresql postgresql-client",
+    },
+    Need { what: "a C++ compiler, for the fuzz targets", programs: &["c++"], packages: "g++" },
+];
+
+/// Makes sure that the programs are there which cargo can't build.
+pub(crate) fn system(root: &Path) -> Result<(), String> {
+    let mut missing = Vec::new();
+    for need in NEEDS {
+        match need.folder() {
+            Some(folder) => println!("{}: {}", need.what, folder.display()),
+            None => missing.push(need),
+        }
+    }
+    if missing.is_empty() {
         return Ok(());
     }
-    let update = Command::new("apt-get update");
-    let install = Command::new("apt-get install -y --no-install-recommends postgresql postgresql-client");
+    let names: Vec<&str> = missing.iter().map(|need| need.what).collect();
+    println!("missing: {}", names.join("; "));
     if Command::new("apt-get --version").output(root).is_none() {
-        return Err("install PostgreSQL, so that initdb, pg_ctl and psql are on PATH".to_owned());
+        let programs = missing.iter().flat_map(|need| need.programs).copied().collect::<Vec<_>>();
+        return Err(format!("install what brings these programs: {}", programs.join(" ")));
     }
+    let packages: Vec<&str> = missing.iter().map(|need| need.packages).collect();
+    install(root, &packages.join(" "))?;
+    match missing.iter().find(|need| need.folder().is_none()) {
+        Some(need) => {
+            Err(format!("apt-get has installed {}, but there is still no {:?}", need.packages, need.programs))
+        }
+        None => Ok(()),
+    }
+}
+
+fn install(root: &Path, packages: &str) -> Result<(), String> {
+    let update = Command::new("apt-get update");
+    let install = Command::new("apt-get install -y --no-install-recommends").args(packages);
     if !is_root() {
-        return Err(format!("PostgreSQL is needed by tests: sudo {update} && sudo {install}"));
+        return Err(format!("only root can install that: sudo {update} && sudo {install}"));
     }
     let (path, content) = CREATE_CLUSTER;
     if !Path::new(path).exists() {
@@ -33,16 +70,13 @@ pub(crate) fn postgres(root: &Path) -> Result<(), String> {
         written.map_err(|error| format!("{path}: {error}"))?;
     }
     update.run(root)?;
-    install.env("DEBIAN_FRONTEND", "noninteractive").env("UCF_FORCE_CONFFOLD", "1").run(root)?;
-    postgres_bin()
-        .map(|_| ())
-        .ok_or_else(|| "apt-get has installed PostgreSQL, but not its server".to_owned())
+    // Nobody is there to answer a question; and the file above is to stay as it is.
+    install.env("DEBIAN_FRONTEND", "noninteractive").env("UCF_FORCE_CONFFOLD", "1").run(root)
 }
 
-/// The path of cargo-deny, which is built below `target/` once; unoptimised, as it then takes 100 s on two cores.
+/// The path of cargo-deny, which is built below `target/` once. Unoptimised, that takes 100 s on two cores.
 pub(crate) fn cargo_deny(root: &Path) -> Result<String, String> {
-    let tools = root.join("target/tools");
-    let program = tools.join("bin/cargo-deny").to_string_lossy().into_owned();
+    let program = root.join("target/tools/bin/cargo-deny").to_string_lossy().into_owned();
     let version = Command::default().arg(&program).arg("--version").output(root);
     if version.as_deref().map(str::trim) != Some(&format!("cargo-deny {CARGO_DENY_VERSION}")) {
         let install = Command::new("cargo install cargo-deny --locked --debug --root target/tools");
@@ -51,12 +85,15 @@ pub(crate) fn cargo_deny(root: &Path) -> Result<String, String> {
     Ok(program)
 }
 
-fn postgres_bin() -> Option<PathBuf> {
-    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let installed = versions.map(|version| version.path().join("bin"));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut candidates = installed.chain(std::env::split_paths(&path));
-    candidates.find(|bin| ["initdb", "pg_ctl", "psql"].iter().all(|name| bin.join(name).is_file()))
+impl Need {
+    /// Where the programs are: on PATH, or where Debian keeps the servers of PostgreSQL.
+    fn folder(&self) -> Option<PathBuf> {
+        let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut folders =
+            std::env::split_paths(&path).chain(versions.map(|version| version.path().join("bin")));
+        folders.find(|folder| self.programs.iter().all(|program| folder.join(program).is_file()))
+    }
 }
 
 fn is_root() -> bool {
