@@ -1,2 +1,67 @@
-//! x
-fn main() {}
+//! The command line of vaultref: the only place where all parts are put together.
+
+mod args;
+mod commands;
+mod exit;
+mod files;
+mod hardening;
+mod mask;
+mod output;
+mod report;
+mod setup;
+mod supervise;
+mod variables;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use vaultref::Reference;
+
+use crate::args::{Cli, Command, VaultCommand};
+use crate::hardening::Hardened;
+use crate::output::Speaker;
+use crate::report::{Problem, Severity};
+use crate::setup::Session;
+
+fn main() -> ExitCode {
+    let hardened = hardening::harden();
+    let cli = Cli::parse();
+    let speaker = Speaker::new(cli.global.color);
+    let is_run = matches!(cli.command, Command::Run(_));
+    match dispatch(cli, &speaker, &hardened) {
+        Ok(code) => exit::status(code),
+        Err(problems) => exit::status(if is_run { exit::RUN_FAILED } else { exit::code(&problems) }),
+    }
+}
+
+/// Runs the command. Problems have been told when this returns.
+fn dispatch(cli: Cli, speaker: &Speaker, hardened: &Hardened) -> Result<u8, Vec<Problem>> {
+    let told = |problems: Vec<Problem>, shown: &dyn Fn(&Reference) -> String| {
+        speaker.problems(&problems, Severity::Error, shown);
+        problems
+    };
+    let hidden = |reference: &Reference| reference.redacted(|_| false);
+    match &cli.command {
+        Command::Completions(args) => {
+            return commands::completions(args).map_err(|problems| told(problems, &hidden));
+        }
+        Command::Man(args) => return commands::man(args).map_err(|problems| told(problems, &hidden)),
+        _ => {}
+    }
+    let session = Session::start(&cli.global, speaker).map_err(|problems| told(problems, &hidden))?;
+    let shown = |reference: &Reference| session.engine.shown(reference);
+    let result = match &cli.command {
+        Command::Get(args) | Command::Vault { command: VaultCommand::Get(args) } => {
+            commands::get(&session, args)
+        }
+        Command::Run(args) => commands::run(&session, args, speaker, hardened),
+        Command::Render(args) => commands::render(&session, args),
+        Command::Check(args) => commands::check(&session, args, speaker),
+        Command::Explain(args) => commands::explain(&session, args),
+        Command::Config(args) => commands::config(&session, args, speaker),
+        Command::Vaults(args) => commands::vaults(&session, args, speaker),
+        Command::Export(args) => commands::export(&session, args),
+        Command::Completions(_) | Command::Man(_) => Ok(exit::OK),
+    };
+    result.map_err(|problems| told(problems, &shown))
+}

@@ -12,10 +12,14 @@ mod select;
 mod template;
 mod vaults;
 
+mod deliver;
 mod engine;
 mod explain;
 mod field;
 mod watch;
+
+pub mod dotenv;
+pub mod render;
 
 use std::ops::Range;
 
@@ -24,6 +28,7 @@ pub use vaultref_core::{
     Reference, Resource, Secret, Version, scan, schema,
 };
 
+pub use deliver::StreamError;
 pub use engine::{Builder, Engine, SystemClock};
 pub use explain::Explanation;
 pub use field::{SecretText, Unresolved};

@@ -1,20 +1,27 @@
 //! What was observed on Kong holds here: each row that is marked `same` or `extends`, and for those marked `exempt`
 //! what the row's `why` says instead. The rows are in the testkit's `vectors` folder.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use vaultref::schema::OptionValue;
-use vaultref::{Context, Engine, Environment, Error, ErrorKind, Failure, QueryValue, Reference, Settings, SettingsFile, Version};
+use vaultref::{
+    Context, Engine, Environment, Error, ErrorKind, Failure, QueryValue, Reference, Settings, SettingsFile,
+    Version,
+};
 use vaultref_backends::REGISTRY;
 use vaultref_testkit::vectors::{self, ConfRow, EnvGetRow, Here, ParseRow, ParsedOption};
 
 /// Runs one check per row and reports all rows that fail.
 fn check_all<R>(rows: Vec<R>, name: impl Fn(&R) -> String, check: impl Fn(&R) -> Result<(), String>) {
     let total = rows.len();
-    let failures: Vec<String> =
-        rows.iter().filter_map(|row| check(row).err().map(|why| format!("{}\n    {why}", name(row)))).collect();
+    let failures: Vec<String> = rows
+        .iter()
+        .filter_map(|row| check(row).err().map(|why| format!("{}\n    {why}", name(row))))
+        .collect();
     assert!(failures.is_empty(), "{} of {total} rows fail:\n{}", failures.len(), failures.join("\n"));
 }
 
@@ -51,10 +58,16 @@ fn check_parse(row: &ParseRow) -> Result<(), String> {
             let version = expect.version.as_ref().map(|number| Version::parse(&number.to_string()).unwrap());
             equal("version", reference.version(), version.as_ref())?;
             let options = reference.options().map(|options| {
-                options.iter().map(|(name, value)| (name.clone(), query_json(value))).collect::<BTreeMap<_, _>>()
+                options
+                    .iter()
+                    .map(|(name, value)| (name.clone(), query_json(value)))
+                    .collect::<BTreeMap<_, _>>()
             });
             let expected = expect.config.as_ref().map(|config| {
-                config.iter().map(|(name, value)| (name.clone(), option_json(value))).collect::<BTreeMap<_, _>>()
+                config
+                    .iter()
+                    .map(|(name, value)| (name.clone(), option_json(value)))
+                    .collect::<BTreeMap<_, _>>()
             });
             equal("options", options, expected)
         }
@@ -94,7 +107,8 @@ fn the_env_vault_gives_what_kong_gives() {
 fn check_env_get(row: &EnvGetRow) -> Result<(), String> {
     let file: String = row.conf.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
     let environment = Environment::from_iter(row.env.clone());
-    let settings = Settings::load(Some(SettingsFile { name: "kong.conf", text: &file }), &environment, &[]).unwrap();
+    let settings =
+        Settings::load(Some(SettingsFile { name: "kong.conf", text: &file }), &environment, &[]).unwrap();
     let engine = engine(environment, settings);
     let result = Reference::parse(&row.reference)
         .map_err(Error::from)
@@ -104,9 +118,10 @@ fn check_env_get(row: &EnvGetRow) -> Result<(), String> {
         (Here::Exempt, Some("objects and arrays become compact JSON here")) => {
             equal("value", value.as_deref(), Some("[\"a\"]"))
         }
-        (Here::Exempt, Some("an invalid override is an error here" | "exotic number spellings are text versions here")) => {
-            equal("kind", result.err().map(|error| error.kind()), Some(ErrorKind::InvalidReference))
-        }
+        (
+            Here::Exempt,
+            Some("an invalid override is an error here" | "exotic number spellings are text versions here"),
+        ) => equal("kind", result.err().map(|error| error.kind()), Some(ErrorKind::InvalidReference)),
         (Here::Exempt, why) => Err(format!("nothing is said about {why:?}")),
         _ => equal("value", value, row.value.clone()),
     }
@@ -120,14 +135,21 @@ fn settings_are_read_as_kong_reads_them() {
 /// The outcome of loading a row's settings and resolving those that the row names.
 fn load(row: &ConfRow, keys: &[&str]) -> Result<BTreeMap<String, Value>, Vec<Failure>> {
     let environment = Environment::from_iter(row.env.clone());
-    let settings = Settings::load(Some(SettingsFile { name: "kong.conf", text: &row.file }), &environment, &[])?;
+    let settings =
+        Settings::load(Some(SettingsFile { name: "kong.conf", text: &row.file }), &environment, &[])?;
     let engine = engine(environment, settings);
     let mut values = BTreeMap::new();
     for key in keys {
         let value = match *key {
             "loaded_vaults" => {
                 let loaded = engine.settings().loaded_vaults(["env"]);
-                Some(loaded.into_iter().map(|name| (name, json!(true))).collect::<serde_json::Map<_, _>>().into())
+                Some(
+                    loaded
+                        .into_iter()
+                        .map(|name| (name, json!(true)))
+                        .collect::<serde_json::Map<_, _>>()
+                        .into(),
+                )
             }
             key => block_on(engine.setting(key))?.map(|value| match value {
                 OptionValue::Text(text) => json!(text),
@@ -146,7 +168,8 @@ fn load(row: &ConfRow, keys: &[&str]) -> Result<BTreeMap<String, Value>, Vec<Fai
 fn check_conf(row: &ConfRow) -> Result<(), String> {
     let file_keys = row.file.lines().filter_map(|line| Some(line.split_once('=')?.0.trim().to_owned()));
     let env_keys = row.env.keys().filter_map(|name| Some(name.strip_prefix("KONG_")?.to_lowercase()));
-    let mut keys: Vec<String> = file_keys.chain(env_keys).chain(row.expect.iter().flat_map(|e| e.keys().cloned())).collect();
+    let mut keys: Vec<String> =
+        file_keys.chain(env_keys).chain(row.expect.iter().flat_map(|e| e.keys().cloned())).collect();
     keys.retain(|key| !key.starts_with(['#', '$']));
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
     let loaded = load(row, &keys);
@@ -160,15 +183,21 @@ fn check_conf(row: &ConfRow) -> Result<(), String> {
     };
     match (row.here, row.why.as_deref().unwrap_or_default()) {
         (Here::Exempt, why) => match why {
-            "a # inside the braces of a reference belongs to the reference" => expect_value("pg_password", json!("prev")),
-            "an empty secret is a value here" => expect_value(keys[0], json!("")),
-            "sections are an error here" | "a line without = is an error here" | "key spelling is strict here" => {
-                expect_error(ErrorKind::InvalidConfig)
+            "a # inside the braces of a reference belongs to the reference" => {
+                expect_value("pg_password", json!("prev"))
             }
+            "an empty secret is a value here" => expect_value(keys[0], json!("")),
+            "sections are an error here"
+            | "a line without = is an error here"
+            | "key spelling is strict here" => expect_error(ErrorKind::InvalidConfig),
             "an unknown key is reported here" if row.file.contains("PG_PASSWORD") => {
                 let file = SettingsFile { name: "kong.conf", text: &row.file };
                 let settings = Settings::load(Some(file), &Environment::default(), &[]).unwrap();
-                equal("unknown", settings.unknown().map(|(key, _, meant)| (key, meant)).collect(), vec![("PG_PASSWORD", Some("pg_password"))])
+                equal(
+                    "unknown",
+                    settings.unknown().map(|(key, _, meant)| (key, meant)).collect(),
+                    vec![("PG_PASSWORD", Some("pg_password"))],
+                )
             }
             "an unknown key is reported here" => expect_error(ErrorKind::KeyNotFound),
             "numbers and booleans become text here" => {
@@ -181,15 +210,27 @@ fn check_conf(row: &ConfRow) -> Result<(), String> {
                 let text = row.file.trim().trim_start_matches("pg_password = ");
                 expect_value("pg_password", json!(text))
             }
-            "resolved values are delivered byte for byte here" => expect_value("pg_password", json!(row.env["TEST_A"])),
-            "a reference that cannot be resolved is an error here" if row.expect.as_ref().is_some_and(|e| e.contains_key("pg_password")) => {
+            "resolved values are delivered byte for byte here" => {
+                expect_value("pg_password", json!(row.env["TEST_A"]))
+            }
+            "a reference that cannot be resolved is an error here"
+                if row.expect.as_ref().is_some_and(|e| e.contains_key("pg_password")) =>
+            {
                 expect_value("pg_password", json!("v"))
             }
-            "a reference that cannot be resolved is an error here" | "error text differs" if loaded.is_err() => Ok(()),
-            "an invalid override is an error here" | "text version here" => expect_error(ErrorKind::InvalidReference),
+            "a reference that cannot be resolved is an error here" | "error text differs"
+                if loaded.is_err() =>
+            {
+                Ok(())
+            }
+            "an invalid override is an error here" | "text version here" => {
+                expect_error(ErrorKind::InvalidReference)
+            }
             "an invalid vault setting is an error here"
             | "an invalid setting is an error here"
-            | "a vault option that needs its own vault is a cycle, an error here" => expect_error(ErrorKind::InvalidConfig),
+            | "a vault option that needs its own vault is a cycle, an error here" => {
+                expect_error(ErrorKind::InvalidConfig)
+            }
             "all failures are reported here" => expect_error(ErrorKind::NotFound),
             "no such mode here" => expect_error(ErrorKind::NotFound),
             // A key that means nothing here is kept as unknown, and its value is nowhere.
@@ -204,7 +245,11 @@ fn check_conf(row: &ConfRow) -> Result<(), String> {
         },
         (_, _) => match (&row.expect, &row.error) {
             (Some(expect), _) => expect.iter().try_for_each(|(key, value)| {
-                let value = if *key == "loaded_vaults" && value.as_array().is_some() { json!({}) } else { value.clone() };
+                let value = if *key == "loaded_vaults" && value.as_array().is_some() {
+                    json!({})
+                } else {
+                    value.clone()
+                };
                 let value = if *key == "vaults" && value == json!({}) { json!([]) } else { value };
                 expect_value(key, value)
             }),

@@ -1,0 +1,17 @@
+//! The commands: one file each, named like the command.
+
+mod check;
+mod check_report;
+mod config;
+mod explain;
+mod export;
+mod get;
+mod manual;
+mod render;
+mod run;
+mod vaults;
+
+pub(crate) use {
+    check::check, config::config, explain::explain, export::export, get::get, manual::completions,
+    manual::man, render::render, run::run, vaults::vaults,
+};

@@ -1,0 +1,79 @@
+//! `vaultref run`: becomes a command with secrets in its environment.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use vaultref::{Error, ErrorKind};
+
+use crate::args;
+use crate::hardening::Hardened;
+use crate::mask::Masker;
+use crate::output::Speaker;
+use crate::report::{Problem, Severity};
+use crate::setup::Session;
+use crate::supervise::{CommandSpec, MaskWhen, SuperviseError, supervise};
+use crate::variables::{self, Variable};
+
+/// Does not return where it succeeds without `--mask`: vaultref is the command then.
+pub(crate) fn run(
+    session: &Session,
+    args: &args::Run,
+    speaker: &Speaker,
+    hardened: &Hardened,
+) -> Result<u8, Vec<Problem>> {
+    let variables = variables::assemble(session, &args.variables)?;
+    let (program, arguments) = args.command.split_first().expect("clap requires a command");
+    let spec = CommandSpec {
+        program: program.clone(),
+        args: arguments.to_vec(),
+        environment: variables.iter().map(|v| (v.name.clone(), variables::os_value(&v.value))).collect(),
+    };
+    let result = match args.mask {
+        None => Err(become_command(&spec, hardened)),
+        Some(when) => {
+            let masker = masker(&variables, speaker);
+            // The command inherits the limit from us; we write no core even so, as we are not dumpable.
+            hardened.restore();
+            supervise(spec, masker, when.into())
+        }
+    };
+    result.or_else(|error| {
+        let problem = Error::new(ErrorKind::InvalidConfig, error.to_string()).into();
+        speaker.problems(&[problem], Severity::Error, &|_| String::new());
+        Ok(error.exit_code())
+    })
+}
+
+impl From<args::MaskWhen> for MaskWhen {
+    fn from(when: args::MaskWhen) -> Self {
+        match when {
+            args::MaskWhen::Auto => Self::Streams,
+            args::MaskWhen::Always => Self::Always,
+        }
+    }
+}
+
+/// Replaces this process by the command; the return is the failure.
+fn become_command(spec: &CommandSpec, hardened: &Hardened) -> SuperviseError {
+    let mut command = Command::new(&spec.program);
+    command.args(&spec.args).env_clear().envs(spec.environment.iter().map(|(name, value)| (name, value)));
+    hardened.restore();
+    let error = command.exec();
+    match error.kind() {
+        io::ErrorKind::NotFound => SuperviseError::NotFound(spec.program.clone()),
+        _ => SuperviseError::NotExecutable(spec.program.clone(), error),
+    }
+}
+
+/// What to replace in the command's output: the secrets that it is given.
+fn masker(variables: &[Variable], speaker: &Speaker) -> Masker {
+    let secret: Vec<&Variable> = variables.iter().filter(|variable| variable.is_secret).collect();
+    let masker = Masker::new(&secret.iter().map(|variable| variable.value.clone()).collect::<Vec<_>>());
+    for index in masker.too_short() {
+        let message = format!("variable {} is too short to be masked", secret[*index].name.display());
+        let hint = "masking it would garble ordinary output";
+        speaker.warning(Error::new(ErrorKind::InvalidConfig, message).with_hint(hint));
+    }
+    masker
+}

@@ -1,0 +1,252 @@
+//! Puts the parts together: settings, project file, vault entities, backends, engine.
+
+use std::io::Read;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use vaultref::declarative::{self, Declarations, Variable};
+use vaultref::schema::OptionValue;
+use vaultref::{Context, Engine, Environment, Error, ErrorKind, Failure, Settings, SettingsFile};
+use vaultref_backends::REGISTRY;
+
+use crate::args::Global;
+use crate::output::Speaker;
+use crate::report::{Problem, Source};
+
+/// Where the settings file is looked for.
+const SETTINGS_FILES: [&str; 3] = ["/etc/vaultref/vaultref.conf", "/etc/kong/kong.conf", "/etc/kong.conf"];
+/// The project file's name.
+const PROJECT_FILE: &str = "vaultref.yaml";
+/// The largest settings, project, declarative or dotenv file.
+pub(crate) const CONFIG_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Everything a command works with.
+pub(crate) struct Session {
+    pub engine: Arc<Engine>,
+    pub environment: Arc<Environment>,
+    pub runtime: tokio::runtime::Runtime,
+    /// The settings file's text, for pointing into it.
+    pub settings_file: Option<Arc<Source>>,
+    /// The project file with its variables.
+    pub project: Option<Project>,
+}
+
+/// The project file.
+pub(crate) struct Project {
+    pub source: Arc<Source>,
+    pub env: Vec<Variable>,
+}
+
+impl Session {
+    /// Reads all configuration and makes the engine. Nothing is opened or fetched, but for a reference in the
+    /// setting `declarative_config`.
+    pub(crate) fn start(global: &Global, speaker: &Speaker) -> Result<Self, Vec<Problem>> {
+        let variables = std::env::vars_os().map(|(name, value)| (name, value.into_vec()));
+        let environment = Arc::new(Environment::from_iter(variables));
+        let settings_file = settings_file(global.conf.as_deref())?;
+        let flags: Vec<(&str, String)> =
+            global.set.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
+        let file = settings_file.as_ref().map(|(source, text)| SettingsFile { name: &source.label, text });
+        let settings = Settings::load(file, &environment, &flags).map_err(|failures| {
+            let at = |failure: Failure| match &settings_file {
+                Some((source, _)) => Problem::at(source, failure),
+                None => failure.error.into(),
+            };
+            failures.into_iter().map(at).collect::<Vec<_>>()
+        })?;
+        log_to_stderr(global.verbose, &settings);
+        warn_of_typos(&settings, speaker);
+
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|error| {
+                vec![Error::new(ErrorKind::Internal, format!("no runtime: {}", error.kind())).into()]
+            })?;
+        let context = Context { environment: Arc::clone(&environment) };
+        let builder = || Engine::builder(REGISTRY).settings(settings.clone()).context(context.clone());
+
+        let mut files = Vec::new();
+        if settings.get("declarative_config").is_some_and(|setting| setting.text.is_some()) {
+            files.push(declarative_config(&runtime, &builder().build().map_err(unplaced)?)?);
+        }
+        let project = match project_file(global.project.as_deref())? {
+            Some((source, declarations)) => {
+                let env = declarations.env.clone();
+                files.push((Arc::clone(&source), declarations));
+                Some(Project { source, env })
+            }
+            None => None,
+        };
+        let engine = build(builder(), files)?;
+        Ok(Self {
+            engine: Arc::new(engine),
+            environment,
+            runtime,
+            settings_file: settings_file.map(|f| f.0),
+            project,
+        })
+    }
+}
+
+/// Builds the engine with the entities of all files. A failure points into the file that it comes from.
+fn build(
+    builder: vaultref::Builder,
+    files: Vec<(Arc<Source>, Declarations)>,
+) -> Result<Engine, Vec<Problem>> {
+    // The files are put end to end, so that one range tells both the file and the place in it.
+    let (mut entities, mut ends, mut offset) = (Vec::new(), Vec::new(), 0);
+    for (source, declarations) in files {
+        for mut vault in declarations.vaults {
+            vault.range = vault.range.start + offset..vault.range.end + offset;
+            for (_, _, range) in &mut vault.config {
+                *range = range.start + offset..range.end + offset;
+            }
+            entities.push(vault);
+        }
+        let start = offset;
+        offset += source.len() + 1;
+        ends.push((start, offset, source));
+    }
+    builder.entities(entities).build().map_err(|failures| {
+        let at = |failure: Failure| match ends.iter().find(|(_, end, _)| failure.range.start < *end) {
+            Some((start, _, source)) if !failure.range.is_empty() => {
+                let range = failure.range.start - start..failure.range.end - start;
+                Problem::at(source, Failure { range, error: failure.error })
+            }
+            _ => failure.error.into(),
+        };
+        failures.into_iter().map(at).collect()
+    })
+}
+
+fn unplaced(failures: Vec<Failure>) -> Vec<Problem> {
+    failures.into_iter().map(|failure| failure.error.into()).collect()
+}
+
+fn settings_file(explicit: Option<&Path>) -> Result<Option<(Arc<Source>, String)>, Vec<Problem>> {
+    let path = match explicit {
+        Some(path) => path.to_owned(),
+        None => match SETTINGS_FILES.iter().find(|path| Path::new(path).is_file()) {
+            Some(path) => PathBuf::from(path),
+            None => return Ok(None),
+        },
+    };
+    let text = read_text(&path, CONFIG_BYTES_MAX)?;
+    Ok(Some((Source::file(path.display().to_string(), text.clone()), text)))
+}
+
+fn declarative_config(
+    runtime: &tokio::runtime::Runtime,
+    engine: &Engine,
+) -> Result<(Arc<Source>, Declarations), Vec<Problem>> {
+    let value = runtime.block_on(engine.setting("declarative_config")).map_err(unplaced)?;
+    let Some(OptionValue::Text(path)) = value else {
+        let error = Error::new(ErrorKind::InvalidConfig, "setting `declarative_config` is empty");
+        return Err(vec![error.with_hint("give the path of a file, or leave the setting out").into()]);
+    };
+    declarations(Path::new(&path))
+}
+
+fn declarations(path: &Path) -> Result<(Arc<Source>, Declarations), Vec<Problem>> {
+    let text = read_text(path, CONFIG_BYTES_MAX)?;
+    let source = Source::file(path.display().to_string(), text.clone());
+    let declarations = declarative::parse(&text).map_err(|failures| Problem::all_at(&source, failures))?;
+    Ok((source, declarations))
+}
+
+/// The project file: the one given, or the first found from the working directory upward.
+fn project_file(explicit: Option<&Path>) -> Result<Option<(Arc<Source>, Declarations)>, Vec<Problem>> {
+    if let Some(path) = explicit {
+        return declarations(path).map(Some);
+    }
+    let Ok(directory) = std::env::current_dir() else { return Ok(None) };
+    for (level, directory) in directory.ancestors().enumerate() {
+        let path = directory.join(PROJECT_FILE);
+        let Ok(metadata) = path.metadata() else { continue };
+        if !metadata.is_file() {
+            continue;
+        }
+        // It sets variables for commands: one that a stranger put into a shared directory, such as /tmp, must not.
+        let own = rustix::process::geteuid().as_raw();
+        let stranger = metadata.uid() != own && metadata.uid() != 0 && own != 0;
+        if stranger || metadata.mode() & 0o002 != 0 {
+            let who = if stranger { "belongs to somebody else" } else { "can be written by anybody" };
+            let message = format!("project file {} {who}", path.display());
+            let hint = "if it is to be trusted, name it: `--project FILE`";
+            return Err(vec![Error::new(ErrorKind::InvalidConfig, message).with_hint(hint).into()]);
+        }
+        let shown = if level == 0 { PathBuf::from(PROJECT_FILE) } else { path };
+        return declarations(&shown).map(Some);
+    }
+    Ok(None)
+}
+
+/// Reads a text file of limited size.
+pub(crate) fn read_text(path: &Path, bytes_max: u64) -> Result<String, Vec<Problem>> {
+    let bytes = read_bytes(path, bytes_max)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let message =
+            format!("{} is not UTF-8 (at byte {})", path.display(), error.utf8_error().valid_up_to());
+        vec![Error::new(ErrorKind::InvalidConfig, message).into()]
+    })
+}
+
+/// Reads a file of limited size.
+pub(crate) fn read_bytes(path: &Path, bytes_max: u64) -> Result<Vec<u8>, Vec<Problem>> {
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes));
+    read.map_err(|error| vec![unreadable(path, &error)])?;
+    if bytes.len() as u64 > bytes_max {
+        let message = format!("{} is larger than {bytes_max} bytes", path.display());
+        return Err(vec![Error::new(ErrorKind::InvalidConfig, message).into()]);
+    }
+    Ok(bytes)
+}
+
+/// The problem of a file that cannot be read.
+pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
+    let message = match error.kind() {
+        std::io::ErrorKind::NotFound => format!("no file at: {}", path.display()),
+        kind => format!("{} cannot be read: {kind}", path.display()),
+    };
+    Error::new(ErrorKind::InvalidConfig, message).into()
+}
+
+/// Starts logging where a flag or the setting `log_level` asks for it.
+fn log_to_stderr(verbose: u8, settings: &Settings) {
+    use tracing_subscriber::filter::LevelFilter;
+    let setting = settings.get("log_level").and_then(|setting| setting.text);
+    let by_setting = match setting.as_deref() {
+        Some("trace") => LevelFilter::TRACE,
+        Some("debug") => LevelFilter::DEBUG,
+        Some("info" | "notice") => LevelFilter::INFO,
+        Some("warn") => LevelFilter::WARN,
+        Some("error" | "crit" | "alert" | "emerg") => LevelFilter::ERROR,
+        _ => LevelFilter::OFF,
+    };
+    let by_flag = match verbose {
+        0 => LevelFilter::OFF,
+        1 => LevelFilter::INFO,
+        2 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    let level = by_setting.max(by_flag);
+    if level != LevelFilter::OFF {
+        let subscriber =
+            tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_ansi(false);
+        // Only a second subscriber could make this fail, and there is none.
+        let _ = subscriber.try_init();
+    }
+}
+
+/// Says which keys look like mistyped ones. Those that are merely Kong's are `config`'s to tell.
+fn warn_of_typos(settings: &Settings, speaker: &Speaker) {
+    for (key, origin, meant) in settings.unknown() {
+        if let Some(meant) = meant {
+            let message = format!("unknown setting `{key}` ({origin})");
+            let hint = format!("did you mean `{meant}`?");
+            speaker.warning(Error::new(ErrorKind::InvalidConfig, message).with_hint(hint));
+        }
+    }
+}
