@@ -1,7 +1,7 @@
 //! Which crate may know which: the rings of the design.
 //!
 //! ```text
-//! cli ──▶ server ──▶ engine ──▶ core ◀── backends ◀── cli          testkit, xtask: development only
+//! cli ──▶ server ──▶ engine ──▶ core ◀── backends ◀── cli          testkit, bench, xtask: development only
 //! ```
 //!
 //! Cargo keeps a crate from naming what it doesn't depend on, but not from depending on it; and a part of the
@@ -72,6 +72,14 @@ const RINGS: &[Ring] = &[
         folder: "crates/testkit",
         package: "vaultref-testkit",
         may: &["vaultref-core"],
+        may_in_tests: &[],
+        never: &[],
+        because: "",
+    },
+    Ring {
+        folder: "crates/bench",
+        package: "vaultref-bench",
+        may: &["vaultref-core", "vaultref", "vaultref-backends"],
         may_in_tests: &[],
         never: &[],
         because: "",
