@@ -3,7 +3,6 @@
 //! Later sources win over earlier ones: vaultref's own environment, the project file's `env:`, `--env-file` in
 //! the order given, `-e`.
 
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::ops::Range;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -56,7 +55,7 @@ enum Where {
     File(Arc<Source>, Range<usize>),
 }
 
-/// The variables that the arguments ask for, all references resolved. All failures are reported.
+/// The variables that the arguments ask for, all references resolved, in no order. All failures are reported.
 pub(crate) fn assemble(session: &Session, args: &args::Variables) -> Result<Vec<Variable>, Vec<Problem>> {
     let selection = Selection::new(args)?;
     let candidates = candidates(session, args)?;
@@ -85,17 +84,13 @@ pub(crate) fn assemble(session: &Session, args: &args::Variables) -> Result<Vec<
     if !problems.is_empty() {
         return Err(problems);
     }
-    variables.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(variables)
 }
 
-fn candidates(
-    session: &Session,
-    args: &args::Variables,
-) -> Result<BTreeMap<OsString, Candidate>, Vec<Problem>> {
-    let mut all = BTreeMap::new();
-    let mut put =
-        |name: OsString, text: Secret, place: Where| drop(all.insert(name, Candidate { text, place }));
+/// All variables, each with the text that counts, in the order of their names.
+fn candidates(session: &Session, args: &args::Variables) -> Result<Vec<(OsString, Candidate)>, Vec<Problem>> {
+    let mut all: Vec<(OsString, Candidate)> = Vec::new();
+    let mut put = |name: OsString, text: Secret, place: Where| all.push((name, Candidate { text, place }));
     let inherited = |name: &OsStr| session.environment.get(name).cloned();
     if !args.pristine {
         for name in session.environment.names() {
@@ -136,6 +131,11 @@ fn candidates(
             }
         }
     }
+    // The sort is stable: of equal names the later source comes last, and is the one to stay.
+    all.sort_by(|(a, _), (b, _)| a.cmp(b));
+    all.reverse();
+    all.dedup_by(|(a, _), (b, _)| a == b);
+    all.reverse();
     Ok(all)
 }
 
