@@ -48,7 +48,7 @@ const RINGS: &[Ring] = &[
         folder: "crates/backends",
         package: "vaultref-backends",
         may: &["vaultref-core"],
-        may_in_tests: &["vaultref-testkit"],
+        may_in_tests: &["vaultref", "vaultref-testkit"],
         never: &[],
         because: "",
     },
@@ -71,7 +71,7 @@ const RINGS: &[Ring] = &[
     Ring {
         folder: "crates/testkit",
         package: "vaultref-testkit",
-        may: &["vaultref-core"],
+        may: &["vaultref-core", "vaultref"],
         may_in_tests: &[],
         never: &[],
         because: "",
