@@ -3,7 +3,6 @@
 //! Later sources win over earlier ones: vaultref's own environment, the project file's `env:`, `--env-file` in
 //! the order given, `-e`.
 
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::ops::Range;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -24,10 +23,24 @@ pub(crate) const VARIABLE_BYTES_MAX: usize = 128 * 1024;
 pub(crate) struct Variable {
     pub name: OsString,
     pub value: Secret,
-    /// Whether its text held a reference.
-    pub is_secret: bool,
+    /// The text with its references, where it held some.
+    text: Option<Secret>,
     /// Whether it comes from vaultref's own environment as it is.
     pub is_inherited: bool,
+}
+
+impl Variable {
+    /// The secrets that its references stood for, by themselves: without the text around them.
+    pub(crate) fn secrets(&self, session: &Session) -> Vec<Secret> {
+        let text = self.text.as_ref().map(Secret::expose).unwrap_or_default();
+        let Ok(template) = Template::parse(text) else { return Vec::new() };
+        session
+            .runtime
+            .block_on(session.engine.resolve_many(template.references()))
+            .into_iter()
+            .flatten()
+            .collect()
+    }
 }
 
 /// A variable before its references are resolved.
@@ -43,7 +56,7 @@ enum Where {
     File(Arc<Source>, Range<usize>),
 }
 
-/// The variables that the arguments ask for, all references resolved. All failures are reported.
+/// The variables that the arguments ask for, all references resolved, in no order. All failures are reported.
 pub(crate) fn assemble(
     session: &Session,
     args: &args::Variables,
@@ -55,7 +68,8 @@ pub(crate) fn assemble(
         candidates.into_iter().partition(|(_, candidate)| scan::contains(candidate.text.expose()));
     let secret: Vec<_> = secret.into_iter().filter(|(name, _)| selection.passes(name)).collect();
 
-    for (_, candidate) in &secret {
+    // Few references have options: the others need not be read twice.
+    for (_, candidate) in secret.iter().filter(|(_, candidate)| candidate.text.expose().contains(&b'?')) {
         if let Ok(template) = Template::parse(candidate.text.expose()) {
             warn_of_unknown_options(&session.engine, template.references(), speaker);
         }
@@ -65,7 +79,9 @@ pub(crate) fn assemble(
     let (mut variables, mut problems) = (Vec::new(), Vec::new());
     for ((name, candidate), result) in secret.into_iter().zip(results) {
         match result {
-            Ok(value) => variables.push(Variable { name, value, is_secret: true, is_inherited: false }),
+            Ok(value) => {
+                variables.push(Variable { name, value, text: Some(candidate.text), is_inherited: false })
+            }
             Err(failures) => {
                 problems.extend(failures.into_iter().map(|failure| candidate.problem(&name, failure)))
             }
@@ -73,23 +89,19 @@ pub(crate) fn assemble(
     }
     variables.extend(plain.into_iter().map(|(name, candidate)| {
         let is_inherited = matches!(candidate.place, Where::Environment);
-        Variable { name, value: candidate.text, is_secret: false, is_inherited }
+        Variable { name, value: candidate.text, text: None, is_inherited }
     }));
     problems.extend(variables.iter().filter_map(impossible));
     if !problems.is_empty() {
         return Err(problems);
     }
-    variables.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(variables)
 }
 
-fn candidates(
-    session: &Session,
-    args: &args::Variables,
-) -> Result<BTreeMap<OsString, Candidate>, Vec<Problem>> {
-    let mut all = BTreeMap::new();
-    let mut put =
-        |name: OsString, text: Secret, place: Where| drop(all.insert(name, Candidate { text, place }));
+/// All variables, each with the text that counts, in the order of their names.
+fn candidates(session: &Session, args: &args::Variables) -> Result<Vec<(OsString, Candidate)>, Vec<Problem>> {
+    let mut all: Vec<(OsString, Candidate)> = Vec::new();
+    let mut put = |name: OsString, text: Secret, place: Where| all.push((name, Candidate { text, place }));
     let inherited = |name: &OsStr| session.environment.get(name).cloned();
     if !args.pristine {
         for name in session.environment.names() {
@@ -130,6 +142,11 @@ fn candidates(
             }
         }
     }
+    // The sort is stable: of equal names the later source comes last, and is the one to stay.
+    all.sort_by(|(a, _), (b, _)| a.cmp(b));
+    all.reverse();
+    all.dedup_by(|(a, _), (b, _)| a == b);
+    all.reverse();
     Ok(all)
 }
 

@@ -14,7 +14,8 @@ type WriteLine = fn(name: &str, variable: &Variable) -> Result<Zeroizing<Vec<u8>
 
 pub(crate) fn export(session: &Session, args: &args::Export, speaker: &Speaker) -> Result<u8, Vec<Problem>> {
     let variables = variables::assemble(session, &args.variables, speaker)?;
-    let variables: Vec<&Variable> = variables.iter().filter(|variable| !variable.is_inherited).collect();
+    let mut variables: Vec<&Variable> = variables.iter().filter(|variable| !variable.is_inherited).collect();
+    variables.sort_by_key(|variable| &variable.name);
     let write: WriteLine = match args.format {
         ExportFormat::Json => return json(&variables),
         ExportFormat::Shell => shell,
