@@ -12,8 +12,9 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 use vaultref::{Error, ErrorKind, Failure, Secret, Template, dotenv, scan};
 
 use crate::args;
+use crate::output::Speaker;
 use crate::report::{Problem, Source};
-use crate::setup::{CONFIG_BYTES_MAX, Session, read_bytes};
+use crate::setup::{CONFIG_BYTES_MAX, Session, read_bytes, warn_of_unknown_options};
 
 /// The longest `NAME=VALUE`, with the byte that ends it, that Linux hands to a program (`MAX_ARG_STRLEN`).
 pub(crate) const VARIABLE_BYTES_MAX: usize = 128 * 1024;
@@ -56,13 +57,23 @@ enum Where {
 }
 
 /// The variables that the arguments ask for, all references resolved, in no order. All failures are reported.
-pub(crate) fn assemble(session: &Session, args: &args::Variables) -> Result<Vec<Variable>, Vec<Problem>> {
+pub(crate) fn assemble(
+    session: &Session,
+    args: &args::Variables,
+    speaker: &Speaker,
+) -> Result<Vec<Variable>, Vec<Problem>> {
     let selection = Selection::new(args)?;
     let candidates = candidates(session, args)?;
     let (secret, plain): (Vec<_>, Vec<_>) =
         candidates.into_iter().partition(|(_, candidate)| scan::contains(candidate.text.expose()));
     let secret: Vec<_> = secret.into_iter().filter(|(name, _)| selection.passes(name)).collect();
 
+    // Few references have options: the others need not be read twice.
+    for (_, candidate) in secret.iter().filter(|(_, candidate)| candidate.text.expose().contains(&b'?')) {
+        if let Ok(template) = Template::parse(candidate.text.expose()) {
+            warn_of_unknown_options(&session.engine, template.references(), speaker);
+        }
+    }
     let texts = secret.iter().map(|(_, candidate)| candidate.text.expose());
     let results = session.runtime.block_on(session.engine.render_many(texts));
     let (mut variables, mut problems) = (Vec::new(), Vec::new());

@@ -205,8 +205,9 @@ impl Walk<'_> {
 /// Whether a flow mapping reads like a reference or a literal.
 fn is_spelled(mapping: &str) -> bool {
     let mut found = scan::scan(mapping.as_bytes());
-    let whole = found.next().is_some_and(|f| f.range == (0..mapping.len()) && f.kind != scan::Kind::Unclosed);
-    whole && !mapping.contains(['\n', '\r'])
+    let is_literal =
+        found.next().is_some_and(|f| f.range == (0..mapping.len()) && f.kind == scan::Kind::Literal);
+    (is_literal || scan::is_reference(mapping.as_bytes())) && !mapping.contains(['\n', '\r'])
 }
 
 /// Whether the author says that this is a collection.
