@@ -15,8 +15,9 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, PipeReader};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, WaitStatus, getpid, wait, waitpid};
@@ -90,6 +91,10 @@ impl std::error::Error for SuperviseError {
         }
     }
 }
+
+/// How long the output of a child that has ended is still written after a signal to end. A signal may come for the
+/// child and after it: `timeout` sends two. What the child said last is written in this time unless nobody reads it.
+const FINISH_MAX: Duration = Duration::from_millis(200);
 
 /// What failed, for [`SuperviseError::Own`].
 fn own(what: &'static str) -> impl Fn(io::Error) -> SuperviseError {
@@ -202,20 +207,17 @@ fn reap(child: Pid) -> io::Result<Option<WaitStatus>> {
 
 /// Lets the threads write what there is to be written. Who wants to have it sooner sends a signal that ends.
 fn finish(pumps: Vec<Running>, signals: &mut Signals) -> io::Result<()> {
+    let (done, is_done) = mpsc::channel();
     let end = signals.end();
-    let pumps = thread::spawn(move || {
-        let panicked = || io::Error::other("a thread panicked");
-        let ends: Vec<_> =
-            pumps.into_iter().map(|pump| pump.join().unwrap_or_else(|_| Err(panicked()))).collect();
+    thread::Builder::new().spawn(move || {
+        let panicked = |_| Err(io::Error::other("a thread panicked"));
+        let results: Vec<_> = pumps.into_iter().map(|pump| pump.join().unwrap_or_else(panicked)).collect();
+        // Nobody listens any more when a signal came first.
+        let _ = done.send(results.into_iter().collect());
         end.close();
-        ends.into_iter().collect()
-    });
-    while let Some(signal) = signals.next() {
-        if signal.asks_to_end() {
-            return Ok(());
-        }
-    }
-    pumps.join().unwrap_or(Ok(()))
+    })?;
+    while signals.next().is_some_and(|signal| !signal.asks_to_end()) {}
+    is_done.recv_timeout(FINISH_MAX).unwrap_or(Ok(()))
 }
 
 fn exit_code(status: WaitStatus) -> u8 {

@@ -10,7 +10,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::Arc;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
-use vaultref::{Error, ErrorKind, Failure, Secret, dotenv, scan};
+use vaultref::{Error, ErrorKind, Failure, Secret, Template, dotenv, scan};
 
 use crate::args;
 use crate::report::{Problem, Source};
@@ -23,10 +23,24 @@ pub(crate) const VARIABLE_BYTES_MAX: usize = 128 * 1024;
 pub(crate) struct Variable {
     pub name: OsString,
     pub value: Secret,
-    /// Whether its text held a reference.
-    pub is_secret: bool,
+    /// The text with its references, where it held some.
+    text: Option<Secret>,
     /// Whether it comes from vaultref's own environment as it is.
     pub is_inherited: bool,
+}
+
+impl Variable {
+    /// The secrets that its references stood for, by themselves: without the text around them.
+    pub(crate) fn secrets(&self, session: &Session) -> Vec<Secret> {
+        let text = self.text.as_ref().map(Secret::expose).unwrap_or_default();
+        let Ok(template) = Template::parse(text) else { return Vec::new() };
+        session
+            .runtime
+            .block_on(session.engine.resolve_many(template.references()))
+            .into_iter()
+            .flatten()
+            .collect()
+    }
 }
 
 /// A variable before its references are resolved.
@@ -55,7 +69,9 @@ pub(crate) fn assemble(session: &Session, args: &args::Variables) -> Result<Vec<
     let (mut variables, mut problems) = (Vec::new(), Vec::new());
     for ((name, candidate), result) in secret.into_iter().zip(results) {
         match result {
-            Ok(value) => variables.push(Variable { name, value, is_secret: true, is_inherited: false }),
+            Ok(value) => {
+                variables.push(Variable { name, value, text: Some(candidate.text), is_inherited: false })
+            }
             Err(failures) => {
                 problems.extend(failures.into_iter().map(|failure| candidate.problem(&name, failure)))
             }
@@ -63,7 +79,7 @@ pub(crate) fn assemble(session: &Session, args: &args::Variables) -> Result<Vec<
     }
     variables.extend(plain.into_iter().map(|(name, candidate)| {
         let is_inherited = matches!(candidate.place, Where::Environment);
-        Variable { name, value: candidate.text, is_secret: false, is_inherited }
+        Variable { name, value: candidate.text, text: None, is_inherited }
     }));
     problems.extend(variables.iter().filter_map(impossible));
     if !problems.is_empty() {

@@ -1,11 +1,11 @@
 //! Keeps payloads, one cell per (vault, resource, version), and sees to it that one fetch at a time is under way
 //! for each.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use papaya::HashMap;
 use tokio::sync::watch;
 use tracing::{debug, warn};
 use vaultref_core::{Clock, Error, Moment, Payload, Reference, Resource, Secret, Version};
@@ -28,8 +28,10 @@ pub(crate) struct CellKey {
 /// All cells, and the secrets that were selected out of them.
 #[derive(Debug)]
 pub(crate) struct Cache {
-    cells: HashMap<CellKey, Arc<Cell>, Hasher>,
-    selected: HashMap<Reference, Selected, Hasher>,
+    cells: Mutex<HashMap<CellKey, Arc<Cell>, Hasher>>,
+    /// Made with its first entry: that costs some 30 system calls, and a command that resolves each reference once
+    /// never needs it.
+    selected: OnceLock<papaya::HashMap<Reference, Selected, Hasher>>,
     /// How many there are of each, as far as inserting goes: counting the maps would walk them.
     selected_count: AtomicUsize,
     entries_max: usize,
@@ -45,8 +47,8 @@ struct Selected {
 impl Cache {
     pub(crate) fn new(entries_max: usize) -> Self {
         Self {
-            cells: HashMap::with_hasher(Hasher::default()),
-            selected: HashMap::with_hasher(Hasher::default()),
+            cells: Mutex::default(),
+            selected: OnceLock::new(),
             selected_count: AtomicUsize::new(0),
             entries_max,
         }
@@ -55,51 +57,51 @@ impl Cache {
     /// The secret of a reference that was resolved before, if its payload is still to be served unasked. This is
     /// the path of nearly every get: one look-up, no lock, and a look at the clock only where there is a ttl.
     pub(crate) fn selected(&self, reference: &Reference, clock: &dyn Clock) -> Option<Secret> {
-        let selected = self.selected.pin();
+        let selected = self.selected.get()?.pin();
         let found = selected.get(reference)?;
         found.cell.serves(found.generation, clock).then(|| found.secret.clone())
     }
 
     /// Remembers what was selected for a reference out of a cell's payload of that generation.
     pub(crate) fn remember(&self, reference: &Reference, secret: &Secret, generation: u64, cell: &Arc<Cell>) {
+        let all = self.selected.get_or_init(|| papaya::HashMap::with_hasher(Hasher::default())).pin();
         // These cost nothing to make anew: when there are too many, all go, rather than each get paying for order.
         if self.selected_count.fetch_add(1, Ordering::Relaxed) >= self.entries_max {
-            self.selected.pin().clear();
+            all.clear();
             self.selected_count.store(1, Ordering::Relaxed);
         }
         let selected = Selected { secret: secret.clone(), generation, cell: Arc::clone(cell) };
-        self.selected.pin().insert(reference.clone(), selected);
+        all.insert(reference.clone(), selected);
     }
 
     /// The cell for a resource, made where there is none.
     pub(crate) fn cell(&self, key: CellKey, clock: &dyn Clock) -> Arc<Cell> {
-        let cells = self.cells.pin();
+        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(cell) = cells.get(&key) {
             return Arc::clone(cell);
         }
         if cells.len() >= self.entries_max {
-            self.make_room(clock.now());
+            make_room(&mut cells, self.entries_max, clock.now());
         }
-        Arc::clone(cells.get_or_insert_with(key, || Arc::new(Cell::new())))
+        Arc::clone(cells.entry(key).or_insert_with(|| Arc::new(Cell::new())))
     }
+}
 
-    /// Drops a tenth of the cells: those first that serve nothing any more, then those used least recently. A cell
-    /// that is watched or being fetched stays.
-    fn make_room(&self, now: Moment) {
-        let cells = self.cells.pin();
-        let mut idle: Vec<(bool, u64, CellKey)> = cells
-            .iter()
-            .filter(|(_, cell)| cell.changed.receiver_count() == 0 && Arc::strong_count(cell) <= 2)
-            .map(|(key, cell)| {
-                let serves = matches!(cell.entry().state(now), State::Fresh | State::Due | State::Stale);
-                (serves, cell.used_at.load(Ordering::Relaxed), key.clone())
-            })
-            .collect();
-        idle.sort_unstable_by_key(|(serves, used_at, _)| (*serves, *used_at));
-        let surplus = cells.len().saturating_sub(self.entries_max - self.entries_max / 10);
-        for (_, _, key) in idle.into_iter().take(surplus.max(1)) {
-            cells.remove(&key);
-        }
+/// Drops a tenth of the cells: those first that serve nothing any more, then those used least recently. A cell that is
+/// watched or being fetched stays.
+fn make_room(cells: &mut HashMap<CellKey, Arc<Cell>, Hasher>, entries_max: usize, now: Moment) {
+    let mut idle: Vec<(bool, u64, CellKey)> = cells
+        .iter()
+        .filter(|(_, cell)| cell.changed.receiver_count() == 0 && Arc::strong_count(cell) <= 2)
+        .map(|(key, cell)| {
+            let serves = matches!(cell.entry().state(now), State::Fresh | State::Due | State::Stale);
+            (serves, cell.used_at.load(Ordering::Relaxed), key.clone())
+        })
+        .collect();
+    idle.sort_unstable_by_key(|(serves, used_at, _)| (*serves, *used_at));
+    let surplus = cells.len().saturating_sub(entries_max - entries_max / 10);
+    for (_, _, key) in idle.into_iter().take(surplus.max(1)) {
+        cells.remove(&key);
     }
 }
 
@@ -141,6 +143,11 @@ impl Cell {
         let until = self.served_until.load(Ordering::Acquire);
         self.generation.load(Ordering::Acquire) == generation
             && (until == u64::MAX || until > 0 && clock.now().as_nanos() < until)
+    }
+
+    /// Whether a fetch has ended before.
+    pub(crate) fn was_asked(&self) -> bool {
+        self.attempts.load(Ordering::Relaxed) > 0
     }
 
     /// Hears of each new generation.
@@ -316,7 +323,7 @@ mod tests {
         for number in 0..1000 {
             let resource = Resource::new(number.to_string()).unwrap();
             cache.cell(CellKey { vault: 0, policy: policy(0.0, 0.0), resource, version: None }, &clock);
-            assert!(cache.cells.len() <= 100);
+            assert!(cache.cells.lock().unwrap().len() <= 100);
         }
     }
 }

@@ -5,17 +5,19 @@
 //!                                             └─ miss ─fetch─▶ backend ─┘
 //! ```
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use papaya::HashMap;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::OnceCell;
 use tracing::{debug, warn};
 use vaultref_core::schema::{CommonOptions, OptionValue, OptionValues, RawValue};
 use vaultref_core::{
-    Backend, BoxFuture, Clock, Context, Definition, Error, ErrorKind, Moment, Payload, Reference, Secret,
+    Backend, BoxFuture, Clock, Context, Definition, Error, ErrorKind, Moment, Payload, QueryValue, Reference,
+    Secret,
 };
 use zeroize::Zeroize;
 
@@ -99,7 +101,9 @@ impl Builder {
             context: self.context,
             clock: self.clock,
             cache: Cache::new(entries_max),
-            opened: HashMap::new(),
+            routes: Mutex::default(),
+            opened: Mutex::default(),
+            opened_count: AtomicU64::new(0),
             fetch_timeout,
         })
     }
@@ -114,7 +118,9 @@ pub struct Engine {
     context: Context,
     clock: Arc<dyn Clock>,
     cache: Cache,
-    opened: HashMap<String, Arc<OnceCell<Opened>>>,
+    routes: Mutex<HashMap<RouteKey, Arc<Route>>>,
+    opened: Mutex<HashMap<String, Arc<OnceCell<Opened>>>>,
+    opened_count: AtomicU64,
     fetch_timeout: Duration,
 }
 
@@ -124,12 +130,21 @@ struct Opened {
     backend: Arc<dyn Backend>,
 }
 
-/// All that a reference's text and the configuration say about how to get its secret.
-struct Plan {
-    cell: Arc<Cell>,
+/// What a vault's configuration and the options in a reference's query say about how to get its secret. References
+/// without options share one per vault.
+struct Route {
     opened: Arc<OnceCell<Opened>>,
     policy: Policy,
     base64_decode: bool,
+}
+
+/// What a route depends on: the vault's name, and the query's options.
+type RouteKey = (String, Option<Vec<(String, QueryValue)>>);
+
+/// A route, and the cell of one reference.
+struct Plan {
+    route: Arc<Route>,
+    cell: Arc<Cell>,
 }
 
 impl Engine {
@@ -254,9 +269,13 @@ impl Engine {
 
     pub(crate) async fn resolve_anew(&self, reference: &Reference) -> Result<Secret, Error> {
         let plan = self.plan(reference).await?;
+        let is_known = plan.cell.was_asked();
         let (payload, generation) = self.payload(&plan, reference).await?;
-        let secret = select(&payload, reference.key(), plan.base64_decode)?;
-        self.cache.remember(reference, &secret, generation, &plan.cell);
+        let secret = select(&payload, reference.key(), plan.route.base64_decode)?;
+        // Most references of a command are resolved once: the short path is laid from the second time on.
+        if is_known {
+            self.cache.remember(reference, &secret, generation, &plan.cell);
+        }
         Ok(secret)
     }
 
@@ -266,7 +285,7 @@ impl Engine {
 
     async fn payload(&self, plan: &Plan, reference: &Reference) -> Result<(Payload, u64), Error> {
         let fetch = || async {
-            let Some(opened) = plan.opened.get() else {
+            let Some(opened) = plan.route.opened.get() else {
                 return Err(Error::new(ErrorKind::Internal, "the vault was closed while it was asked"));
             };
             let fetch = opened.backend.fetch(reference.resource(), reference.version());
@@ -279,7 +298,7 @@ impl Engine {
             }
             result.map_err(|error| error.within(format!("vault `{}`", reference.vault())))
         };
-        plan.cell.get(&plan.policy, &*self.clock, fetch).await
+        plan.cell.get(&plan.route.policy, &*self.clock, fetch).await
     }
 
     fn timed_out(&self) -> Error {
@@ -290,7 +309,26 @@ impl Engine {
 
     async fn plan(&self, reference: &Reference) -> Result<Plan, Error> {
         let vault = self.vaults.lookup(reference.vault())?;
-        if let Some(error) = vault.check(reference).into_iter().next() {
+        if let Some(error) = vault.check_version(reference) {
+            return Err(error);
+        }
+        let route = self.route(vault, reference).await?;
+        let key = CellKey {
+            vault: route.opened.get().map(|opened| opened.id).unwrap_or_default(),
+            policy: route.policy,
+            resource: reference.resource().clone(),
+            version: reference.version().cloned(),
+        };
+        Ok(Plan { cell: self.cache.cell(key, &*self.clock), route })
+    }
+
+    async fn route(&self, vault: &Vault, reference: &Reference) -> Result<Arc<Route>, Error> {
+        let key: RouteKey = (vault.name().to_owned(), reference.options().map(<[_]>::to_vec));
+        let known = self.routes.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some(route) = known {
+            return Ok(route);
+        }
+        if let Some(error) = vault.check_options(reference).into_iter().next() {
             return Err(error);
         }
         for name in vault.unknown_options(reference) {
@@ -298,18 +336,16 @@ impl Engine {
         }
         let options = vault.effective(reference);
         let opened = self.open(vault, reference, &options).await?;
-        let id = opened.get().map(|opened| opened.id).unwrap_or_default();
         let common = self.values(vault, options.iter().filter(|option| is_common(option))).await?;
         let common = CommonOptions::from_values(&common).map_err(|name| missing_option(vault, name))?;
         let policy = Policy::from_seconds(common.ttl, common.neg_ttl, common.resurrect_ttl);
-        let resource = reference.resource().clone();
-        let key = CellKey { vault: id, policy, resource, version: reference.version().cloned() };
-        Ok(Plan {
-            cell: self.cache.cell(key, &*self.clock),
-            opened,
-            policy,
-            base64_decode: common.base64_decode,
-        })
+        let route = Arc::new(Route { opened, policy, base64_decode: common.base64_decode });
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        if routes.len() >= OPEN_MAX {
+            routes.clear();
+        }
+        routes.insert(key, Arc::clone(&route));
+        Ok(route)
     }
 
     /// The vault with these options, opened once however many ask.
@@ -322,11 +358,11 @@ impl Engine {
         let own: Vec<&EffectiveOption> = options.iter().filter(|option| !is_common(option)).collect();
         let key = opened_key(vault, &own);
         let cell = {
-            let opened = self.opened.pin();
+            let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
             if opened.len() >= OPEN_MAX && !opened.contains_key(&key) {
                 opened.clear();
             }
-            Arc::clone(opened.get_or_insert_with(key.clone(), Arc::default))
+            Arc::clone(opened.entry(key).or_default())
         };
         cell.get_or_try_init(|| async {
             check_cycles(&self.vaults, reference)?;
@@ -339,8 +375,7 @@ impl Engine {
             debug!(vault = vault.name(), backend = vault.definition().name, "opening");
             let backend = (vault.definition().open)(&values, &self.context)
                 .map_err(|error| error.within(format!("vault `{}`", vault.name())))?;
-            use std::hash::BuildHasher;
-            Ok(Opened { id: foldhash::quality::FixedState::default().hash_one(&key), backend })
+            Ok(Opened { id: self.opened_count.fetch_add(1, Ordering::Relaxed), backend })
         })
         .await?;
         Ok(cell)

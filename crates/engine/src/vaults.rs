@@ -140,26 +140,29 @@ impl Vault {
             .collect()
     }
 
-    /// What is wrong with a reference to this vault, as far as its text tells: bad values, a version that
-    /// the backend cannot tell apart.
+    /// What is wrong with a reference to this vault, as far as its text tells.
     pub fn check(&self, reference: &Reference) -> Vec<Error> {
-        let mut errors: Vec<Error> = self
-            .effective(reference)
+        self.check_options(reference).into_iter().chain(self.check_version(reference)).collect()
+    }
+
+    /// Values of options that cannot be used, in the query or in the vault's own configuration.
+    pub(crate) fn check_options(&self, reference: &Reference) -> Vec<Error> {
+        self.effective(reference)
             .iter()
             .filter(|option| option.references().is_empty())
             .filter_map(|option| option.spec.read(&option.raw).err().map(|why| self.bad_option(option, &why)))
-            .collect();
-        if let (Some(Version::Text(_)), Versions::None | Versions::Previous) =
-            (reference.version(), self.definition.versions)
-        {
-            let hint = match self.definition.versions {
-                Versions::Previous => "write `#2` for the previous value, or leave the version out",
-                _ => "leave the version out",
-            };
-            let message = format!("backend `{}` has no such version", self.definition.name);
-            errors.push(Error::new(ErrorKind::InvalidReference, message).with_hint(hint));
-        }
-        errors
+            .collect()
+    }
+
+    /// A version that the backend cannot tell apart.
+    pub(crate) fn check_version(&self, reference: &Reference) -> Option<Error> {
+        let hint = match (reference.version()?, self.definition.versions) {
+            (Version::Number(_), _) | (_, Versions::All) => return None,
+            (_, Versions::Previous) => "write `#2` for the previous value, or leave the version out",
+            (_, Versions::None) => "leave the version out",
+        };
+        let message = format!("backend `{}` has no such version", self.definition.name);
+        Some(Error::new(ErrorKind::InvalidReference, message).with_hint(hint))
     }
 
     /// The error for an option whose value cannot be used.

@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use vaultref::{Error, ErrorKind};
+use vaultref::{Error, ErrorKind, Secret};
 
 use crate::args;
 use crate::hardening::Hardened;
@@ -32,7 +32,7 @@ pub(crate) fn run(
     let result = match args.mask {
         None => Err(become_command(&spec, hardened)),
         Some(when) => {
-            let masker = masker(&variables, speaker);
+            let masker = masker(session, &variables, speaker);
             // The command inherits the limit from us; we write no core even so, as we are not dumpable.
             hardened.restore();
             supervise(spec, masker, when.into())
@@ -67,11 +67,15 @@ fn become_command(spec: &CommandSpec, hardened: &Hardened) -> SuperviseError {
 }
 
 /// What to replace in the command's output: the secrets that it is given.
-fn masker(variables: &[Variable], speaker: &Speaker) -> Masker {
-    let secret: Vec<&Variable> = variables.iter().filter(|variable| variable.is_secret).collect();
-    let masker = Masker::new(&secret.iter().map(|variable| variable.value.clone()).collect::<Vec<_>>());
+fn masker(session: &Session, variables: &[Variable], speaker: &Speaker) -> Masker {
+    let secrets: Vec<(&Variable, Secret)> = variables
+        .iter()
+        .flat_map(|variable| variable.secrets(session).into_iter().map(move |s| (variable, s)))
+        .collect();
+    let masker = Masker::new(&secrets.iter().map(|(_, secret)| secret.clone()).collect::<Vec<_>>());
     for index in masker.too_short() {
-        let message = format!("variable {} is too short to be masked", secret[*index].name.display());
+        let message =
+            format!("a secret in variable {} is too short to be masked", secrets[*index].0.name.display());
         let hint = "masking it would garble ordinary output";
         speaker.warning(Error::new(ErrorKind::InvalidConfig, message).with_hint(hint));
     }

@@ -2,9 +2,10 @@
 //! still finds itself on a terminal.
 //!
 //! Where both stdin and stdout are terminals, vaultref also takes the keyboard: the real terminal goes into raw mode,
-//! what is typed is copied, and the child leads a session of its own whose controlling terminal is the pseudo-terminal,
-//! so that Ctrl-C, Ctrl-Z and changes of size work there as ever. In a pipeline the keyboard belongs to others (`… |
-//! less`): then only the output goes through the pseudo-terminal, and the child stays in our session.
+//! what is typed is copied, and the child leads a session of its own whose controlling terminal is the pseudo-terminal.
+//! Ctrl-C and changes of size work there as ever; Ctrl-Z stops the jobs of a shell there, but not the child itself, as
+//! nobody in that session could continue it. In a pipeline the keyboard belongs to others (`… | less`): then only the
+//! output goes through the pseudo-terminal, and the child stays in our session.
 
 mod keyboard;
 

@@ -6,7 +6,7 @@ use std::env;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -185,7 +185,7 @@ fn the_environment_is_exactly_what_is_given() {
 }
 
 /// Waits for signals: a shell runs its traps when `wait` is interrupted.
-const WAIT: &str = "echo ready; sleep 60 >/dev/null 2>&1 & while :; do wait; done";
+const WAIT: &str = "sleep 60 >/dev/null 2>&1 & echo ready; while :; do wait; done";
 
 #[test]
 fn signals_are_forwarded_once() {
