@@ -115,13 +115,16 @@ fn page(name: &str) -> String {
     std::fs::read_to_string(root().join(name)).unwrap()
 }
 
-/// The cells of the table rows whose first cell is code, without the backticks around a whole cell.
+/// The rows of a page's tables that start with code.
 fn rows(page: &str) -> Vec<Vec<&str>> {
-    let cells = |line: &'_ str| -> Option<Vec<&str>> {
-        let inner = line.strip_prefix("| ")?.strip_suffix(" |")?;
-        Some(inner.split(" | ").map(|cell| cell.trim().trim_matches('`')).collect())
-    };
-    page.lines().filter(|line| line.starts_with("| `")).filter_map(cells).collect()
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    rows.filter(|row| row.starts_with('`')).map(|row| row.split(" | ").map(bare).collect()).collect()
+}
+
+/// A cell without its backticks, where it is nothing but code.
+fn bare(cell: &str) -> &str {
+    let code = cell.strip_prefix('`').and_then(|rest| rest.strip_suffix('`'));
+    code.filter(|code| !code.contains('`')).unwrap_or(cell)
 }
 
 #[test]
