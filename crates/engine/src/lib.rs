@@ -1,1 +1,4 @@
 //! vaultref
+
+pub mod dotenv;
+pub mod render;
