@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, StructureStyle, Tag, options};
+use granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, StructureStyle, Tag, options};
 use vaultref_core::scan;
 
 use super::splice::Splice;
@@ -48,8 +48,8 @@ impl Style {
     }
 }
 
-/// Leaves out the tabs of empty lines after what was a plain scalar: libyaml reads over them there, but not after a
-/// quoted one.
+/// Leaves out the tabs of empty lines, and those before a comment, after what was a plain scalar: libyaml reads over
+/// them there, but not after a quoted one.
 fn drop_tabs(scalar: &Scalar, splice: &mut Splice<'_>) {
     let text = splice.text();
     if matches!(text[scalar.span.start], b'\'' | b'"' | b'{') {
@@ -59,8 +59,10 @@ fn drop_tabs(scalar: &Scalar, splice: &mut Splice<'_>) {
     let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
     let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t') || is_break(byte)).count();
     let Some(first) = rest[..blanks].iter().position(is_break) else { return };
-    // The last line is empty only at the file's end.
-    let last = if blanks == rest.len() { Some(blanks) } else { rest[..blanks].iter().rposition(is_break) };
+    let last = match rest.get(blanks) {
+        None | Some(b'#') => Some(blanks),
+        Some(_) => rest[..blanks].iter().rposition(is_break),
+    };
     for at in (first..last.unwrap_or(first)).filter(|at| rest[*at] == b'\t') {
         splice.replace(&(scalar.span.end + at..scalar.span.end + at + 1), "");
     }
@@ -73,7 +75,7 @@ pub(super) fn scalars(text: &str) -> Result<Vec<Scalar>, Malformed> {
         return Err(Malformed::new(text, at, "a NUL"));
     }
     let mut walk = Walk { text, end: 0, open: Vec::new(), scalars: Vec::new() };
-    for event in Parser::new_from_str_with_options(text, options! { emit_comments: false }) {
+    for event in Parser::new_from_str_with_options(text, reading()) {
         let (event, span) = event.map_err(|error| malformed(text, &error))?;
         let span = span.byte_range().expect("a parser of a `str` knows byte offsets");
         walk.event(&event, &span)?;
@@ -83,6 +85,12 @@ pub(super) fn scalars(text: &str) -> Result<Vec<Scalar>, Malformed> {
         }
     }
     Ok(walk.scalars)
+}
+
+/// How the text is read: as the parsers of the libyaml family do where the parser's own way is another. They add no line
+/// feed to a block whose last line is the file's last and has none.
+pub(super) fn reading() -> Options {
+    options! { emit_comments: false, block_scalar_eof_without_line_feed: true }
 }
 
 fn malformed(text: &str, error: &ScanError) -> Malformed {
@@ -136,7 +144,7 @@ impl Walk<'_> {
                 let may_be_reference = *style == StructureStyle::Flow && !tag.as_deref().is_some_and(is_collection);
                 self.start(*style, span, Some(true), may_be_reference);
             }
-            Event::SequenceEnd | Event::MappingEnd => self.finish(span),
+            Event::SequenceEnd | Event::MappingEnd => self.finish(span)?,
             _ => {}
         }
         Ok(())
@@ -172,15 +180,14 @@ impl Walk<'_> {
         self.open.push(open);
     }
 
-    fn finish(&mut self, span: &Range<usize>) {
-        let Some(open) = self.open.pop() else { return };
+    fn finish(&mut self, span: &Range<usize>) -> Result<(), Malformed> {
+        let Some(open) = self.open.pop() else { return Ok(()) };
         let whole = open.start..span.end.max(open.start);
         let is_reference = open.keys_end == Some(span.start) && is_spelled(&self.text[whole.clone()]);
         if is_reference {
             self.scalars.truncate(open.scalars);
             let style = Style { is_string: false, block: None, key: None };
-            let text = &self.text[whole.clone()];
-            self.scalars.push(Scalar::new(text, whole.clone(), super::Style::Yaml(style)));
+            self.push(&self.text[whole.clone()], whole.clone(), style)?;
         }
         if let Some(key) = open.key.filter(|_| open.is_flow) {
             for scalar in &mut self.scalars[open.scalars..] {
@@ -190,6 +197,7 @@ impl Walk<'_> {
             }
         }
         self.child(is_reference, open.key.is_some(), &whole);
+        Ok(())
     }
 
     /// Tells the mapping that it is in about a node that has ended: only bare keys without values, with nothing but
@@ -225,8 +233,16 @@ impl Walk<'_> {
             _ => (span.clone(), None),
         };
         let key = key.filter(|_| block.is_none()).map(|start| start..span.end);
-        let style = Style { is_string: true, block, key };
-        self.scalars.push(Scalar::new(value, span, super::Style::Yaml(style)));
+        self.push(value, span, Style { is_string: true, block, key })
+    }
+
+    fn push(&mut self, text: &str, span: Range<usize>, style: Style) -> Result<(), Malformed> {
+        // Passed over by this parser, and part of a plain scalar to libyaml, which would then read our quotes as text.
+        const MARK: char = '\u{feff}';
+        if span.start > MARK.len_utf8() && self.text[..span.start].ends_with(MARK) {
+            return Err(Malformed::new(self.text, span.start - MARK.len_utf8(), "a byte-order mark inside the file"));
+        }
+        self.scalars.push(Scalar::new(text, span, super::Style::Yaml(style)));
         Ok(())
     }
 }
@@ -276,6 +292,7 @@ mod tests {
         check("--- '{vault://e/x}'\n...\n---\n- '{vault://e/x}'\n", "---", "--- \"---\"\n...\n---\n- \"---\"\n");
         check("\u{feff}a: '{vault://e/x}'\r\n", "\u{feff}\r\n", "\u{feff}a: \"\\ufeff\\r\\n\"\r\n");
         check("a: x{vault://e/x} \t# c\n \t\nb: c{vault://e/x}\n\t\n\t", "", "a: \"x\" \t# c\n \t\nb: \"c\"\n\n");
+        check("x{vault://e/x}\n\t # c\n\t", "", "\"x\"\n # c\n\t");
         check("a: {b: 1}\nc: [d,  e]", "", "a: {b: 1}\nc: [d,  e]");
     }
 
@@ -315,7 +332,7 @@ mod tests {
         check("a: |  # c\n\n  b {vault://e/x}\n\n\n# d", "1\n\n 2", "a: |  # c\n\n  b 1\n\n   2\n\n\n# d");
         check("- >2-\r\n  b\r\n  {vault://e/x}\r\n- c", "1\n#2", "- |2-\r\n  b 1\r\n  #2\r\n- c");
         check("a:\n  - ! |+\n    {vault://e/x}\n\n  - c", "'\"\\", "a:\n  - ! |+\n    '\"\\\n\n  - c");
-        check("? |\n  {vault://e/x}\n: |\n  {vault://e/x}", "\t\n1", "? \"\\t\\n1\\n\"\n: \"\\t\\n1\\n\"\n");
+        check("? |\n  {vault://e/x}\n: |\n  {vault://e/x}", "\t\n1", "? \"\\t\\n1\\n\"\n: \"\\t\\n1\"\n");
     }
 
     #[test]
@@ -348,6 +365,7 @@ mod tests {
             ("a: @hunter2", 3..4, "unexpected character"),
             ("a: *b", 3..4, "while parsing node, found unknown anchor"),
             ("a: b\0c", 4..5, "a NUL"),
+            ("# a\n\u{feff}b{vault://e/x}", 4..7, "a byte-order mark inside the file"),
             ("a\n\tb: c", 4..5, "mapping values are not allowed in this context"),
         ] {
             let error = scalars(text).unwrap_err();

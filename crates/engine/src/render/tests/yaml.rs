@@ -1,6 +1,6 @@
 //! YAML against `serde_norway`, a port of libyaml, and `serde-saphyr`, with which configuration is read.
 
-use granit_parser::{Event, Parser, options};
+use granit_parser::{Event, Parser};
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 
 use super::*;
@@ -160,7 +160,7 @@ fn events(text: &str, values: Option<&Values>) -> Vec<String> {
         outer.contains(&inner.start) && !(inner.is_empty() && inner.start == outer.start)
     };
     let mut events = Vec::new();
-    for event in Parser::new_from_str_with_options(text, options! { emit_comments: false }) {
+    for event in Parser::new_from_str_with_options(text, super::super::yaml::reading()) {
         let (event, span) = event.unwrap();
         let span = span.byte_range().unwrap();
         let resolve = |text: &str| values.map_or(text.to_owned(), |values| resolve(text, values));
