@@ -12,8 +12,10 @@
 //!
 //! `export ` may stand before a name and blanks around `=`. After a closing quote only a comment may follow. A line
 //! break in quotes is one line feed, also in a file with CRLF. `$` is never expanded, since a value with a `$` in it
-//! is far more often a password than a reference to another variable.
+//! is far more often a password than a reference to another variable. (`docker run --env-file` is not among these
+//! readers: it takes quotes for text.)
 
+use std::fmt;
 use std::ops::Range;
 
 use zeroize::Zeroizing;
@@ -32,6 +34,13 @@ pub struct Entry<'t> {
     pub value_span: Range<usize>,
     /// The line of the name, from 1.
     pub line: usize,
+}
+
+impl fmt::Debug for Entry<'_> {
+    /// Without the value, which is mostly a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry").field("name", &self.name).field("line", &self.line).finish_non_exhaustive()
+    }
 }
 
 /// Reads a file. Names may repeat: the last one counts.
@@ -111,7 +120,8 @@ impl<'t> Lexer<'t> {
 
     fn name(&mut self) -> Result<Range<usize>, Malformed> {
         let rest = self.rest();
-        let length = rest.find(|c: char| !(c.is_ascii_alphanumeric() || "_.-".contains(c))).unwrap_or(rest.len());
+        let length =
+            rest.find(|c: char| !(c.is_ascii_alphanumeric() || "_.-".contains(c))).unwrap_or(rest.len());
         if !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') {
             return Err(self.malformed("expected the name of a variable"));
         }
@@ -153,7 +163,8 @@ impl<'t> Lexer<'t> {
                 _ if c == quote => break start + 1 + at + 1,
                 '\r' if chars.peek().is_some_and(|(_, next)| *next == '\n') => {}
                 '\\' if quote == '"' => {
-                    let escape = chars.next_if(|(_, next)| r#"nrt\"$`"#.contains(*next)).map(|(_, next)| next);
+                    let escape =
+                        chars.next_if(|(_, next)| r#"nrt\"$`"#.contains(*next)).map(|(_, next)| next);
                     value.push(match escape {
                         Some('n') => '\n',
                         Some('r') => '\r',
@@ -250,11 +261,12 @@ mod tests {
     fn lines_without_a_value_are_passed_over_and_places_are_told() {
         let text = "\u{feff}# A=1\r\n\r\nA\nexport A\nexport # c\nexport=1\n2.b-C='x\ny' # z\n  D =\"é\"\n";
         let entries = parse(text.as_bytes()).unwrap();
-        let places = entries.iter().map(|entry| {
-            (entry.line, &text[entry.name_span.clone()], &text[entry.value_span.clone()])
-        });
+        let places = entries
+            .iter()
+            .map(|entry| (entry.line, &text[entry.name_span.clone()], &text[entry.value_span.clone()]));
         let expected = [(6, "export", "1"), (7, "2.b-C", "'x\ny'"), (9, "D", "\"é\"")];
         assert_eq!(places.collect::<Vec<_>>(), expected);
+        assert_eq!(format!("{:?}", entries[2]), "Entry { name: \"D\", line: 9, .. }");
     }
 
     #[test]
@@ -270,10 +282,10 @@ mod tests {
             ("A='it\\'s'", 7, "expected the line's end after the closing quote"),
             ("A=\"b\"#c", 5, "expected the line's end after the closing quote"),
         ] {
-            let error = parse(text.as_bytes()).map(|entries| entries.len()).unwrap_err();
+            let error = parse(text.as_bytes()).unwrap_err();
             assert_eq!((error.range().start, error.message()), (at, message), "{text:?}");
         }
-        assert_eq!(parse(b"A=\xff").map(|entries| entries.len()).unwrap_err().range(), 2..3);
+        assert_eq!(parse(b"A=\xff").unwrap_err().range(), 2..3);
     }
 
     #[test]
@@ -296,8 +308,8 @@ mod tests {
 
     fn values() -> impl Strategy<Value = String> {
         let dense = proptest::sample::select(vec![
-            "'", "\"", "`", "\\", "$", "${A}", "#", " #", " ", "\t", "\n", "\r", "\r\n", "a", "=", "é", "😀", "\u{85}",
-            "\u{2028}", "\u{feff}", "export ", "A=", "\\n", "!", "~", "*", ";", "&",
+            "'", "\"", "`", "\\", "$", "${A}", "#", " #", " ", "\t", "\n", "\r", "\r\n", "a", "=", "é", "😀",
+            "\u{85}", "\u{2028}", "\u{feff}", "export ", "A=", "\\n", "!", "~", "*", ";", "&",
         ]);
         prop_oneof![".*", proptest::collection::vec(dense, 0..10).prop_map(|parts| parts.concat())]
     }

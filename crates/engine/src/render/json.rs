@@ -130,8 +130,14 @@ mod tests {
             ("{}", vec![]),
             (r#""{vault://env/x}""#, vec![("{vault://env/x}", 0..17)]),
             (r#"["a", "\u007bvault://env/x}"]"#, vec![("{vault://env/x}", 6..28)]),
-            (r#"{"{vault://a/b}": "\"{vault://c/d}\\"}"#, vec![("{vault://a/b}", 1..16), ("\"{vault://c/d}\\", 18..37)]),
-            (r#"["\\", "{{vault://a/b}}", "{vault://"]"#, vec![("{{vault://a/b}}", 7..24), ("{vault://", 26..37)]),
+            (
+                r#"{"{vault://a/b}": "\"{vault://c/d}\\"}"#,
+                vec![("{vault://a/b}", 1..16), ("\"{vault://c/d}\\", 18..37)],
+            ),
+            (
+                r#"["\\", "{{vault://a/b}}", "{vault://"]"#,
+                vec![("{{vault://a/b}}", 7..24), ("{vault://", 26..37)],
+            ),
             (r#"["\ud83d\ude00é{vault:\/\/a/b}"]"#, vec![("😀é{vault://a/b}", 1..32)]),
         ] {
             let found = scalars(text).unwrap();

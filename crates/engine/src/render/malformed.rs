@@ -35,7 +35,7 @@ impl Malformed {
         let to = text.ceil_char_boundary((self.range.end + LINE_BYTES_MAX).min(text.len()));
         let start = text[from..self.range.start].rfind('\n').map_or(from, |at| from + at);
         let end = text[self.range.end..to].find('\n').map_or(to, |at| self.range.end + at);
-        if scan::contains(text[start..end].as_bytes()) {
+        if scan::contains(&text.as_bytes()[start..end]) {
             self.hint = Some("put the whole value that holds a reference in quotes");
         }
         self

@@ -73,7 +73,7 @@ impl<'t> Document<'t> {
         &self.scalars
     }
 
-    /// The file with `resolved[i]` in the place of `scalars()[i]`. Scalars beyond the end of `resolved` stay as they are.
+    /// The file with `resolved[i]` in the place of `scalars()[i]`; scalars without one stay as they are.
     ///
     /// Nothing is written if one of the values cannot be.
     pub fn write<T: AsRef<[u8]>>(&self, resolved: &[T]) -> Result<Zeroizing<Vec<u8>>, Unwritable> {
@@ -145,7 +145,10 @@ impl fmt::Debug for Scalar {
 }
 
 fn whole(text: &str) -> Vec<Scalar> {
-    scan::contains(text.as_bytes()).then(|| Scalar::new(text, 0..text.len(), Style::Text)).into_iter().collect()
+    scan::contains(text.as_bytes())
+        .then(|| Scalar::new(text, 0..text.len(), Style::Text))
+        .into_iter()
+        .collect()
 }
 
 /// A value that cannot be written where its reference stands.

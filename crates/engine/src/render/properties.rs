@@ -16,7 +16,9 @@ use super::{Malformed, Scalar};
 /// What the writer has to know about a string's place.
 pub(super) enum Style {
     /// A key, and whether `=` or `:` follows it.
-    Key { has_separator: bool },
+    Key {
+        has_separator: bool,
+    },
     Value,
 }
 
@@ -24,7 +26,9 @@ pub(super) enum Style {
 pub(super) fn scalars(text: &[u8]) -> Result<Vec<Scalar>, Malformed> {
     match std::str::from_utf8(text) {
         Ok(text) => read(text.char_indices().map(|(at, c)| Char { c, span: at..at + c.len_utf8() })),
-        Err(_) => read(text.iter().enumerate().map(|(at, byte)| Char { c: char::from(*byte), span: at..at + 1 })),
+        Err(_) => {
+            read(text.iter().enumerate().map(|(at, byte)| Char { c: char::from(*byte), span: at..at + 1 }))
+        }
     }
 }
 
@@ -140,7 +144,8 @@ fn unescape(chars: &[Char]) -> Result<Vec<u16>, Malformed> {
         match escaped.c {
             'u' => {
                 let digits = rest.by_ref().take(4).map_while(|digit| digit.c.to_digit(16));
-                let (count, unit) = digits.fold((0, 0), |(count, unit), digit| (count + 1, unit << 4 | digit));
+                let (count, unit) =
+                    digits.fold((0, 0), |(count, unit), digit| (count + 1, unit << 4 | digit));
                 let unit = u16::try_from(unit).ok().filter(|_| count == 4);
                 let at = char.span.start..escaped.span.end;
                 units.push(unit.ok_or_else(|| Malformed::at(at, "`\\u` without four hexadecimal digits"))?);
@@ -204,7 +209,8 @@ mod tests {
             ("a=\\ud83d\\ude00é{vault://e/x}\\", vec![("😀é{vault://e/x}", 2..29)]),
             ("a\\==b={vault://e/x}", vec![("b={vault://e/x}", 4..19)]),
         ] {
-            let expected = expected.into_iter().map(|(text, span)| (text.to_owned(), span)).collect::<Vec<_>>();
+            let expected =
+                expected.into_iter().map(|(text, span)| (text.to_owned(), span)).collect::<Vec<_>>();
             assert_eq!(found(text.as_bytes()), expected, "{text:?}");
         }
         assert_eq!(found(b"a=\xe9{vault://e/x}"), [("é{vault://e/x}".to_owned(), 2..16)]);
@@ -214,7 +220,11 @@ mod tests {
     fn a_value_is_written_in_ascii_with_the_escapes_it_needs() {
         for (text, value, expected) in [
             ("a {vault://e/x} ", "= b:#!", "a \\= b:#!"),
-            ("a={vault\\://e/x}\n# c", " é😀\\\u{c}\r\n\t", "a=\\ \\u00e9\\ud83d\\ude00\\\\\\f\\r\\n\\t\n# c"),
+            (
+                "a={vault\\://e/x}\n# c",
+                " é😀\\\u{c}\r\n\t",
+                "a=\\ \\u00e9\\ud83d\\ude00\\\\\\f\\r\\n\\t\n# c",
+            ),
             ("{vault\\://e/x}\\ = 1", "# a=b:c", "\\#\\ a\\=b\\:c= 1"),
             ("{vault\\://e/x} = 1", "", " = 1"),
             ("{vault\\://e/x} 1", "", "= 1"),

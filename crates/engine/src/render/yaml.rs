@@ -11,7 +11,9 @@
 
 use std::ops::Range;
 
-use granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, StructureStyle, Tag, options};
+use granit_parser::{
+    ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, StructureStyle, Tag, options,
+};
 use vaultref_core::scan;
 
 use super::splice::Splice;
@@ -32,7 +34,12 @@ pub(super) struct Style {
 }
 
 impl Style {
-    pub(super) fn rewrite(&self, scalar: &Scalar, value: &str, splice: &mut Splice<'_>) -> Result<(), Reason> {
+    pub(super) fn rewrite(
+        &self,
+        scalar: &Scalar,
+        value: &str,
+        splice: &mut Splice<'_>,
+    ) -> Result<(), Reason> {
         let key = self.key.as_ref().map(|key| (splice.mark(key.start), scalar.span.end..key.end));
         match &self.block {
             Some(block) => block.rewrite(scalar, value, splice),
@@ -70,10 +77,7 @@ fn drop_tabs(scalar: &Scalar, splice: &mut Splice<'_>) {
 
 /// The strings that hold something to resolve.
 pub(super) fn scalars(text: &str) -> Result<Vec<Scalar>, Malformed> {
-    if let Some(at) = memchr::memchr(0, text.as_bytes()) {
-        // The parser takes it for the end of the file.
-        return Err(Malformed::new(text, at, "a NUL"));
-    }
+    check(text)?;
     let mut walk = Walk { text, end: 0, open: Vec::new(), scalars: Vec::new() };
     for event in Parser::new_from_str_with_options(text, reading()) {
         let (event, span) = event.map_err(|error| malformed(text, &error))?;
@@ -87,8 +91,22 @@ pub(super) fn scalars(text: &str) -> Result<Vec<Scalar>, Malformed> {
     Ok(walk.scalars)
 }
 
-/// How the text is read: as the parsers of the libyaml family do where the parser's own way is another. They add no line
-/// feed to a block whose last line is the file's last and has none.
+/// Refuses what the parser passes over and others don't: a NUL, at which it stops reading, and byte-order marks where
+/// a line starts, which are text to libyaml.
+fn check(text: &str) -> Result<(), Malformed> {
+    const MARK: &str = "\u{feff}";
+    if let Some(at) = memchr::memchr(0, text.as_bytes()) {
+        return Err(Malformed::new(text, at, "a NUL"));
+    }
+    let mut marks = memchr::memmem::find_iter(text.as_bytes(), MARK);
+    match marks.find(|at| *at > 0 && text[..*at].ends_with(['\n', '\r', '\u{feff}'])) {
+        Some(at) => Err(Malformed::new(text, at, "a byte-order mark inside the file")),
+        None => Ok(()),
+    }
+}
+
+/// How the text is read where parsers differ: like libyaml, which adds no line feed to a block whose last line is the
+/// file's last and has none.
 pub(super) fn reading() -> Options {
     options! { emit_comments: false, block_scalar_eof_without_line_feed: true }
 }
@@ -141,10 +159,11 @@ impl Walk<'_> {
             }
             Event::SequenceStart(style, ..) => self.start(*style, span, None, false),
             Event::MappingStart(style, _, tag) => {
-                let may_be_reference = *style == StructureStyle::Flow && !tag.as_deref().is_some_and(is_collection);
+                let may_be_reference =
+                    *style == StructureStyle::Flow && !tag.as_deref().is_some_and(is_collection);
                 self.start(*style, span, Some(true), may_be_reference);
             }
-            Event::SequenceEnd | Event::MappingEnd => self.finish(span)?,
+            Event::SequenceEnd | Event::MappingEnd => self.finish(span),
             _ => {}
         }
         Ok(())
@@ -180,14 +199,14 @@ impl Walk<'_> {
         self.open.push(open);
     }
 
-    fn finish(&mut self, span: &Range<usize>) -> Result<(), Malformed> {
-        let Some(open) = self.open.pop() else { return Ok(()) };
+    fn finish(&mut self, span: &Range<usize>) {
+        let Some(open) = self.open.pop() else { return };
         let whole = open.start..span.end.max(open.start);
         let is_reference = open.keys_end == Some(span.start) && is_spelled(&self.text[whole.clone()]);
         if is_reference {
             self.scalars.truncate(open.scalars);
             let style = Style { is_string: false, block: None, key: None };
-            self.push(&self.text[whole.clone()], whole.clone(), style)?;
+            self.push(&self.text[whole.clone()], whole.clone(), style);
         }
         if let Some(key) = open.key.filter(|_| open.is_flow) {
             for scalar in &mut self.scalars[open.scalars..] {
@@ -197,7 +216,6 @@ impl Walk<'_> {
             }
         }
         self.child(is_reference, open.key.is_some(), &whole);
-        Ok(())
     }
 
     /// Tells the mapping that it is in about a node that has ended: only bare keys without values, with nothing but
@@ -227,23 +245,19 @@ impl Walk<'_> {
         let (span, block) = match style {
             ScalarStyle::Literal | ScalarStyle::Folded => {
                 let block = Block::find(self.text, self.end, span);
-                let block = block.ok_or_else(|| Malformed::new(self.text, span.start, "block without a header"))?;
+                let block =
+                    block.ok_or_else(|| Malformed::new(self.text, span.start, "block without a header"))?;
                 (block.span(), Some(block))
             }
             _ => (span.clone(), None),
         };
         let key = key.filter(|_| block.is_none()).map(|start| start..span.end);
-        self.push(value, span, Style { is_string: true, block, key })
+        self.push(value, span, Style { is_string: true, block, key });
+        Ok(())
     }
 
-    fn push(&mut self, text: &str, span: Range<usize>, style: Style) -> Result<(), Malformed> {
-        // Passed over by this parser, and part of a plain scalar to libyaml, which would then read our quotes as text.
-        const MARK: char = '\u{feff}';
-        if span.start > MARK.len_utf8() && self.text[..span.start].ends_with(MARK) {
-            return Err(Malformed::new(self.text, span.start - MARK.len_utf8(), "a byte-order mark inside the file"));
-        }
+    fn push(&mut self, text: &str, span: Range<usize>, style: Style) {
         self.scalars.push(Scalar::new(text, span, super::Style::Yaml(style)));
-        Ok(())
     }
 }
 
@@ -259,7 +273,6 @@ fn is_collection(tag: &Tag) -> bool {
     let name = tag.suffix_in_namespace("tag:yaml.org,2002:");
     name.is_some_and(|name| ["map", "set", "omap", "pairs", "seq"].contains(&&*name))
 }
-
 
 #[cfg(test)]
 mod tests {
@@ -289,9 +302,17 @@ mod tests {
         check("? '{vault://e/x}'\n: c\n", "-", "? \"-\"\n: c\n");
         check("a: &a !!str '{vault://e/x}'\nb: *a", "x", "a: &a !!str \"x\"\nb: *a");
         check("a: !!int '{vault://e/x}'", "8080", "a: !!int \"8080\"");
-        check("--- '{vault://e/x}'\n...\n---\n- '{vault://e/x}'\n", "---", "--- \"---\"\n...\n---\n- \"---\"\n");
+        check(
+            "--- '{vault://e/x}'\n...\n---\n- '{vault://e/x}'\n",
+            "---",
+            "--- \"---\"\n...\n---\n- \"---\"\n",
+        );
         check("\u{feff}a: '{vault://e/x}'\r\n", "\u{feff}\r\n", "\u{feff}a: \"\\ufeff\\r\\n\"\r\n");
-        check("a: x{vault://e/x} \t# c\n \t\nb: c{vault://e/x}\n\t\n\t", "", "a: \"x\" \t# c\n \t\nb: \"c\"\n\n");
+        check(
+            "a: x{vault://e/x} \t# c\n \t\nb: c{vault://e/x}\n\t\n\t",
+            "",
+            "a: \"x\" \t# c\n \t\nb: \"c\"\n\n",
+        );
         check("x{vault://e/x}\n\t # c\n\t", "", "\"x\"\n # c\n\t");
         check("a: {b: 1}\nc: [d,  e]", "", "a: {b: 1}\nc: [d,  e]");
     }
@@ -348,7 +369,9 @@ mod tests {
     fn a_key_that_readers_would_not_find_is_refused() {
         let reason = |text: &str, value: &str| rendered(text, value).map_err(|error| error.reason);
         let (fits, exceeds) = ("é".repeat(499), "é".repeat(500));
-        for text in ["'{vault://e/x}': 1", "{vault://e/x} : 1", "- {'{vault://e/x}': 1}", "? '{vault://e/x}'\n: 1"] {
+        for text in
+            ["'{vault://e/x}': 1", "{vault://e/x} : 1", "- {'{vault://e/x}': 1}", "? '{vault://e/x}'\n: 1"]
+        {
             assert!(reason(text, &fits).is_ok(), "{text}");
             assert_eq!(reason(text, &exceeds), Err(Reason::KeyTooLong), "{text}");
         }
@@ -376,7 +399,12 @@ mod tests {
 
     #[test]
     fn a_reference_that_needs_quotes_gets_the_hint() {
-        for text in ["a: {vault://e/x}/b", "a: [x{vault://e/x}]", "a: {vault://e/x #2}", "a: {vault://e/x}:{vault://e/y}"] {
+        for text in [
+            "a: {vault://e/x}/b",
+            "a: [x{vault://e/x}]",
+            "a: {vault://e/x #2}",
+            "a: {vault://e/x}:{vault://e/y}",
+        ] {
             let hint = scalars(text).unwrap_err().hint();
             assert_eq!(hint, Some("put the whole value that holds a reference in quotes"), "{text}");
         }

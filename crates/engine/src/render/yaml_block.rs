@@ -86,7 +86,8 @@ impl Block {
             && !new_lines.is_empty();
         let is_framed = |lines: &str| lines.trim_matches([' ', '\t']).len() == lines.len();
         let is_text = new_lines.chars().all(|c| matches!(c, '\n' | '\t') || quote::is_printable(c));
-        if self.indentation == 0 || !same_frame || !is_framed(old_lines) || !is_framed(new_lines) || !is_text {
+        if self.indentation == 0 || !same_frame || !is_framed(old_lines) || !is_framed(new_lines) || !is_text
+        {
             return None;
         }
         let line_break = std::str::from_utf8(line_break).ok()?;

@@ -17,9 +17,10 @@ fn files() -> impl Strategy<Value = String> {
         escaped.collect::<String>()
     });
     let separator = proptest::sample::select(vec!["=", ":", " ", "\t = ", "  "]);
-    let line = (string.clone(), separator, string, any::<bool>()).prop_map(|(key, separator, value, comment)| {
-        if comment { format!("  ! {key}{value}\n") } else { format!(" k{key}{separator}{value}\r\n\n") }
-    });
+    let line =
+        (string.clone(), separator, string, any::<bool>()).prop_map(|(key, separator, value, comment)| {
+            if comment { format!("  ! {key}{value}\n") } else { format!(" k{key}{separator}{value}\r\n\n") }
+        });
     proptest::collection::vec(line, 0..8).prop_map(|lines| lines.concat())
 }
 
