@@ -12,8 +12,10 @@
 //!
 //! `export ` may stand before a name and blanks around `=`. After a closing quote only a comment may follow. A line
 //! break in quotes is one line feed, also in a file with CRLF. `$` is never expanded, since a value with a `$` in it
-//! is far more often a password than a reference to another variable.
+//! is far more often a password than a reference to another variable. (`docker run --env-file` is not among these
+//! readers: it takes quotes for text.)
 
+use std::fmt;
 use std::ops::Range;
 
 use zeroize::Zeroizing;
@@ -32,6 +34,13 @@ pub struct Entry<'t> {
     pub value_span: Range<usize>,
     /// The line of the name, from 1.
     pub line: usize,
+}
+
+impl fmt::Debug for Entry<'_> {
+    /// Without the value, which is mostly a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry").field("name", &self.name).field("line", &self.line).finish_non_exhaustive()
+    }
 }
 
 /// Reads a file. Names may repeat: the last one counts.
@@ -257,6 +266,7 @@ mod tests {
             .map(|entry| (entry.line, &text[entry.name_span.clone()], &text[entry.value_span.clone()]));
         let expected = [(6, "export", "1"), (7, "2.b-C", "'x\ny'"), (9, "D", "\"é\"")];
         assert_eq!(places.collect::<Vec<_>>(), expected);
+        assert_eq!(format!("{:?}", entries[2]), "Entry { name: \"D\", line: 9, .. }");
     }
 
     #[test]
@@ -272,10 +282,10 @@ mod tests {
             ("A='it\\'s'", 7, "expected the line's end after the closing quote"),
             ("A=\"b\"#c", 5, "expected the line's end after the closing quote"),
         ] {
-            let error = parse(text.as_bytes()).map(|entries| entries.len()).unwrap_err();
+            let error = parse(text.as_bytes()).unwrap_err();
             assert_eq!((error.range().start, error.message()), (at, message), "{text:?}");
         }
-        assert_eq!(parse(b"A=\xff").map(|entries| entries.len()).unwrap_err().range(), 2..3);
+        assert_eq!(parse(b"A=\xff").unwrap_err().range(), 2..3);
     }
 
     #[test]
@@ -316,9 +326,9 @@ mod tests {
         #[test]
         fn dotenvy_reads_what_is_quoted(value in values()) {
             // It has no `\r` and no backtick in its double quotes, and refuses both.
-            prop_assume!(!value.contains('\r'));
+            let value = value.replace('\r', "");
+            let value = if quote(&value).starts_with('"') { value.replace('`', "") } else { value };
             let quoted = quote(&value);
-            prop_assume!(!quoted.starts_with('"') || !value.contains('`'));
             let text = format!("A={}\nB=1\n", *quoted);
             let read = dotenvy::from_read_iter(text.as_bytes()).collect::<Result<Vec<_>, _>>().unwrap();
             prop_assert_eq!(read, [("A".to_owned(), value), ("B".to_owned(), "1".to_owned())]);
