@@ -21,7 +21,8 @@ fn every_command_prints_what_its_page_shows() {
         for (command, expected, printed) in page.run() {
             if printed != expected {
                 let place = path.strip_prefix(root()).unwrap().display();
-                let _ = writeln!(report, "{place}: $ {command}\n--- shown\n{expected}\n--- printed\n{printed}\n");
+                let _ =
+                    writeln!(report, "{place}: $ {command}\n--- shown\n{expected}\n--- printed\n{printed}\n");
             }
         }
     }
@@ -37,7 +38,9 @@ fn pages() -> Vec<PathBuf> {
     let mut pages = vec![root().join("README.md")];
     for folder in ["docs", "docs/vaults"] {
         let entries = std::fs::read_dir(root().join(folder)).unwrap();
-        pages.extend(entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension() == Some("md".as_ref())));
+        pages.extend(
+            entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension() == Some("md".as_ref())),
+        );
     }
     pages.sort();
     pages
