@@ -83,6 +83,9 @@ pub fn quote(value: &str) -> Zeroizing<String> {
     out
 }
 
+/// What counts as nothing outside of quotes; a carriage return, because of lines that end with CRLF.
+const BLANKS: [char; 3] = [' ', '\t', '\r'];
+
 struct Lexer<'t> {
     text: &'t str,
     position: usize,
@@ -144,8 +147,8 @@ impl<'t> Lexer<'t> {
     fn bare(&mut self) -> (Zeroizing<String>, Range<usize>) {
         let start = self.position;
         let line = &self.rest()[..self.line_length()];
-        let comment = line.match_indices('#').map(|(at, _)| at).find(|at| line[..*at].ends_with([' ', '\t']));
-        let value = line[..comment.unwrap_or(line.len())].trim_end_matches([' ', '\t', '\r']);
+        let comment = line.match_indices('#').map(|(at, _)| at).find(|at| line[..*at].ends_with(BLANKS));
+        let value = line[..comment.unwrap_or(line.len())].trim_end_matches(BLANKS);
         self.position += value.len();
         self.skip_blanks();
         (Zeroizing::new(value.to_owned()), start..start + value.len())
@@ -198,7 +201,7 @@ impl<'t> Lexer<'t> {
     /// Passes over blanks and tells whether there were any.
     fn skip_blanks(&mut self) -> bool {
         let rest = self.rest();
-        let blanks = rest.len() - rest.trim_start_matches([' ', '\t']).len();
+        let blanks = rest.len() - rest.trim_start_matches(BLANKS).len();
         self.position += blanks;
         blanks > 0
     }
@@ -206,7 +209,6 @@ impl<'t> Lexer<'t> {
     /// Whether nothing follows on this line, or a comment, which takes a blank before it.
     fn ends_line(&self, blanks: bool) -> bool {
         let rest = self.rest();
-        let rest = rest.strip_prefix('\r').unwrap_or(rest);
         rest.is_empty() || rest.starts_with('\n') || blanks && rest.starts_with('#')
     }
 
@@ -250,6 +252,8 @@ mod tests {
             ("A=`b\\n'\"$`", "b\\n'\"$"),
             ("A='b\r\nc'\r", "b\nc"),
             ("A=b\r\n", "b"),
+            ("A='b' \r\r\n", "b"),
+            ("A=b\r # c", "b"),
             ("A=\"b\n# c\"", "b\n# c"),
             ("A=é\u{a0}", "é\u{a0}"),
         ] {

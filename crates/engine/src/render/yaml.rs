@@ -261,11 +261,12 @@ impl Walk<'_> {
     }
 }
 
-/// Whether a flow mapping reads like a reference or a literal.
+/// Whether a flow mapping reads like a reference or a literal. As the whole of a value, a reference may hold blanks.
 fn is_spelled(mapping: &str) -> bool {
-    let mut found = scan::scan(mapping.as_bytes());
-    let whole = found.next().is_some_and(|f| f.range == (0..mapping.len()) && f.kind != scan::Kind::Unclosed);
-    whole && !mapping.contains(['\n', '\r'])
+    let is_literal = |f: scan::Found| f.kind == scan::Kind::Literal && f.range == (0..mapping.len());
+    let found = scan::scan(mapping.as_bytes()).next();
+    !mapping.contains(['\n', '\r'])
+        && (scan::is_reference(mapping.as_bytes()) || found.is_some_and(is_literal))
 }
 
 /// Whether the author says that this is a collection.
