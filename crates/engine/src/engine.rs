@@ -138,6 +138,19 @@ pub struct Engine {
 struct Opened {
     id: u64,
     backend: Arc<dyn Backend>,
+    /// What the references in its options stood for. A backend takes it for a directory or a host, and says so.
+    hidden: Vec<Secret>,
+}
+
+impl Opened {
+    /// An error of the backend without what it must not show.
+    fn cleared(&self, error: Error) -> Error {
+        clear(error, &self.hidden)
+    }
+}
+
+fn clear(error: Error, hidden: &[Secret]) -> Error {
+    hidden.iter().filter_map(|secret| secret.expose_str().ok()).fold(error, Error::without)
 }
 
 /// What a vault's configuration and the options in a reference's query say about how to get its secret. References
@@ -306,7 +319,7 @@ impl Engine {
             if let Err(error) = &result {
                 warn!(vault = reference.vault(), resource = %reference.resource(), kind = %error.kind(), "fetch failed");
             }
-            result.map_err(|error| error.within(format!("vault `{}`", reference.vault())))
+            result.map_err(|error| opened.cleared(error).within(format!("vault `{}`", reference.vault())))
         };
         plan.cell.get(&plan.route.policy, &*self.clock, fetch).await
     }
@@ -383,9 +396,10 @@ impl Engine {
                 }
             }
             debug!(vault = vault.name(), backend = vault.definition().name, "opening");
+            let hidden: Vec<Secret> = own.iter().filter_map(|option| hidden(option, &values)).collect();
             let backend = (vault.definition().open)(&values, &self.context)
-                .map_err(|error| error.within(format!("vault `{}`", vault.name())))?;
-            Ok(Opened { id: self.opened_count.fetch_add(1, Ordering::Relaxed), backend })
+                .map_err(|error| clear(error, &hidden).within(format!("vault `{}`", vault.name())))?;
+            Ok(Opened { id: self.opened_count.fetch_add(1, Ordering::Relaxed), backend, hidden })
         })
         .await?;
         Ok(cell)
@@ -412,13 +426,31 @@ impl Engine {
                 if let RawValue::Text(text) = &mut raw {
                     text.zeroize();
                 }
-                if let Some(value) = value? {
+                // An option that is set to nothing has its default, if there is one.
+                let default = || option.spec.default.map(|text| RawValue::Text(text.to_owned()));
+                let value = match value? {
+                    None => default().and_then(|raw| option.spec.read(&raw).ok().flatten()),
+                    value => value,
+                };
+                if let Some(value) = value {
                     values.insert(option.spec.name, value);
                 }
             }
             Ok(values)
         })
     }
+}
+
+/// The text of an option whose value came out of a reference, unless it is so short that it stands everywhere.
+fn hidden(option: &EffectiveOption, values: &OptionValues) -> Option<Secret> {
+    const HIDDEN_BYTES_MIN: usize = 3;
+    let came_out = matches!(&option.raw, RawValue::Text(text) if scan::contains(text.as_bytes()));
+    match values.get(option.spec.name).filter(|_| came_out)? {
+        OptionValue::Text(text) => Some(Secret::new(text.as_str())),
+        OptionValue::Secret(secret) => Some(secret.clone()),
+        _ => None,
+    }
+    .filter(|secret| secret.expose().len() >= HIDDEN_BYTES_MIN)
 }
 
 fn is_common(option: &EffectiveOption) -> bool {
