@@ -334,8 +334,10 @@ impl Engine {
         for name in vault.unknown_options(reference) {
             warn!(vault = vault.name(), option = name, "unknown option in a reference");
         }
+        // Here and not where a vault is opened: that it is open says nothing about the options that every vault has.
+        check_cycles(&self.vaults, reference)?;
         let options = vault.effective(reference);
-        let opened = self.open(vault, reference, &options).await?;
+        let opened = self.open(vault, &options).await?;
         let common = self.values(vault, options.iter().filter(|option| is_common(option))).await?;
         let common = CommonOptions::from_values(&common).map_err(|name| missing_option(vault, name))?;
         let policy = Policy::from_seconds(common.ttl, common.neg_ttl, common.resurrect_ttl);
@@ -349,12 +351,7 @@ impl Engine {
     }
 
     /// The vault with these options, opened once however many ask.
-    async fn open(
-        &self,
-        vault: &Vault,
-        reference: &Reference,
-        options: &[EffectiveOption],
-    ) -> Result<Arc<OnceCell<Opened>>, Error> {
+    async fn open(&self, vault: &Vault, options: &[EffectiveOption]) -> Result<Arc<OnceCell<Opened>>, Error> {
         let own: Vec<&EffectiveOption> = options.iter().filter(|option| !is_common(option)).collect();
         let key = opened_key(vault, &own);
         let cell = {
@@ -365,7 +362,6 @@ impl Engine {
             Arc::clone(opened.entry(key).or_default())
         };
         cell.get_or_try_init(|| async {
-            check_cycles(&self.vaults, reference)?;
             let values = self.values(vault, own.iter().copied()).await?;
             for spec in vault.definition().specs().filter(|spec| spec.required) {
                 if !values.contains_key(spec.name) {
