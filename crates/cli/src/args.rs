@@ -1,9 +1,11 @@
 //! Every command, flag and help text, once: the parser, `--help`, the man pages and the completions are made
 //! from these definitions.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exit;
@@ -44,7 +46,7 @@ pub(crate) struct Global {
     )]
     pub project: Option<PathBuf>,
     /// Make a setting, over the environment and the settings file
-    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = pair, help_heading = "Global options")]
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = Pair, help_heading = "Global options")]
     pub set: Vec<(String, String)>,
     /// When to use colours; NO_COLOR turns them off too
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Global options")]
@@ -138,7 +140,7 @@ pub(crate) struct Variables {
 #[command(after_help = "Example:
   PGPASSWORD='{vault://env/my_secret_postgres_password}' vaultref run -- psql -h db
 
-Exit code: the command's; 125 when vaultref fails, 126 when the command cannot be started, 127 when it is not
+Exit code: the command's; 125 when vaultref fails, 126 when the command cannot be started, 127 when it is not \
 found, 128+n when signal n ended a command under --mask.")]
 pub(crate) struct Run {
     #[command(flatten)]
@@ -315,9 +317,27 @@ pub(crate) struct Man {
     pub output: Option<PathBuf>,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
-    Ok((key.to_owned(), value.to_owned()))
+/// Reads `KEY=VALUE`.
+#[derive(Clone)]
+struct Pair;
+
+impl TypedValueParser for Pair {
+    type Value = (String, String);
+
+    // Not a plain function: clap would show the text that it refuses, and that may be a password.
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        _: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Self::Value, clap::Error> {
+        let pair = value.to_str().and_then(|text| text.split_once('='));
+        let (key, value) = pair.ok_or_else(|| {
+            let message = "`--set` wants KEY=VALUE\n";
+            clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command)
+        })?;
+        Ok((key.trim().to_owned(), value.to_owned()))
+    }
 }
 
 #[cfg(test)]

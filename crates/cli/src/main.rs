@@ -52,7 +52,7 @@ fn dispatch(cli: Cli, speaker: &Speaker, hardened: &Hardened) -> Result<u8, Vec<
     let shown = |reference: &Reference| session.engine.shown(reference);
     let result = match &cli.command {
         Command::Get(args) | Command::Vault { command: VaultCommand::Get(args) } => {
-            commands::get(&session, args)
+            commands::get(&session, args, speaker)
         }
         Command::Run(args) => commands::run(&session, args, speaker, hardened),
         Command::Render(args) => commands::render(&session, args),
@@ -60,7 +60,7 @@ fn dispatch(cli: Cli, speaker: &Speaker, hardened: &Hardened) -> Result<u8, Vec<
         Command::Explain(args) => commands::explain(&session, args),
         Command::Config(args) => commands::config(&session, args, speaker),
         Command::Vaults(args) => commands::vaults(&session, args, speaker),
-        Command::Export(args) => commands::export(&session, args),
+        Command::Export(args) => commands::export(&session, args, speaker),
         Command::Completions(_) | Command::Man(_) => Ok(exit::OK),
     };
     result.map_err(|problems| told(problems, &shown))

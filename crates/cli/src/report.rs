@@ -141,7 +141,11 @@ pub(crate) fn text(
     let level = Level::HELP.with_name("hint");
     match excerpt {
         Some(_) => renderer.render(&[group.element(level.message(hint.as_str()))]),
-        None => renderer.render(&[group, Group::with_title(level.secondary_title(hint.as_str()))]),
+        // Rendered together, there would be an empty line of a picture between the two.
+        None => {
+            let hint = Group::with_title(level.secondary_title(hint.as_str()));
+            format!("{}\n{}", renderer.render(&[group]), renderer.render(&[hint]))
+        }
     }
 }
 
@@ -188,19 +192,18 @@ impl Excerpt {
 
 /// The marked part: references as they can be shown, names at the start of a line as they are, the rest blotted out.
 fn mark_text(text: &str, is_key: bool, shown: &dyn Fn(&Reference) -> String) -> String {
+    // A value that is a reference as a whole may hold what one in a text may not.
+    if let Ok(reference) = Reference::parse(text) {
+        return printable(&shown(&reference));
+    }
     let mut out = String::new();
     let mut copied = 0;
     for found in scan::scan(text.as_bytes()) {
         out += &blotted(&text[copied..found.range.start]);
         let part = &text[found.range.clone()];
         out += &match Reference::parse(part) {
-            Ok(reference) if reference.options().is_some() => printable(&shown(&reference)),
-            Ok(_) => printable(part),
-            // Of what cannot be parsed, the query might be a token: it ends at the first `?`.
-            Err(_) => match part.split_once('?') {
-                Some((before, _)) => printable(&format!("{before}?…")),
-                None => printable(part),
-            },
+            Ok(reference) => printable(&shown(&reference)),
+            Err(_) => malformed(part),
         };
         copied = found.range.end;
     }
@@ -208,9 +211,23 @@ fn mark_text(text: &str, is_key: bool, shown: &dyn Fn(&Reference) -> String) -> 
     out + &if is_key { printable(rest) } else { blotted(rest) }
 }
 
-/// A mark for text that is left out; quotes and blanks stand for themselves.
+/// A reference that cannot be read, up to where a password may begin: a query, or whatever follows when its `}` was
+/// forgotten.
+fn malformed(part: &str) -> String {
+    let Some(body) = part.strip_prefix(scan::OPENING) else { return blotted(part) };
+    let is_path = |c: char| c.is_alphanumeric() || "/_-.%".contains(c);
+    let (path, rest) = body.split_at(body.find(|c| !is_path(c)).unwrap_or(body.len()));
+    let rest = match rest {
+        "" | "}" | "#}" | "?}" => rest,
+        _ if rest.ends_with('}') => "…}",
+        _ => "…",
+    };
+    format!("{}{path}{rest}", scan::OPENING)
+}
+
+/// A mark for text that is left out; blanks, quotes and brackets stand for themselves.
 fn blotted(text: &str) -> String {
-    if text.chars().all(|c| " \t\r\"'".contains(c)) {
+    if text.chars().all(|c| " \t\r\"'[]{},".contains(c)) {
         text.replace(['\t', '\r'], " ")
     } else {
         "…".to_owned()
@@ -218,10 +235,25 @@ fn blotted(text: &str) -> String {
 }
 
 /// How long the key at the start of a line is, with the `=` or `:` behind it; 0 where there is none.
+///
+/// What stands there is a name in every format, but for lines inside a value of several lines: those of base64 end
+/// with `=`. So it has to look like a name, too.
 fn key_length(line: &str) -> usize {
     let end = line.find(['=', ':']).unwrap_or(0);
-    let is_name = |c: char| c.is_alphanumeric() || " \t_-.\"'{[,".contains(c);
-    if line[..end].chars().all(is_name) && end > 0 { end + 1 } else { 0 }
+    let mut words = line[..end].split([' ', '\t', '_', '-', '.', '"', '\'', '{', '[', ',']);
+    if end > 0 && words.all(is_word) { end + 1 } else { 0 }
+}
+
+/// Letters, of which few stand out, and at most three digits behind them: hardly ever what a random text is.
+fn is_word(word: &str) -> bool {
+    const LETTERS_MAX: usize = 24;
+    const HUMPS_MAX: usize = 3;
+    let letters = word.trim_end_matches(|c: char| c.is_ascii_digit());
+    let pairs = letters.chars().zip(letters.chars().skip(1));
+    letters.chars().all(char::is_alphabetic)
+        && letters.len() <= LETTERS_MAX
+        && word.len() - letters.len() <= 3
+        && pairs.filter(|(a, b)| a.is_lowercase() && b.is_uppercase()).count() <= HUMPS_MAX
 }
 
 fn floor(text: &str, at: usize) -> usize {
@@ -260,6 +292,33 @@ error: gone
   |
   = hint: look elsewhere",
         );
+    }
+
+    #[test]
+    fn a_line_inside_a_value_is_not_taken_for_a_key() {
+        let line = |line: &str| line[..key_length(line)].to_owned();
+        for key in
+            ["  url:", "- prefix:", "{\"a\":", "export PG_PASSWORD=", "dbPassword2 =", "vault_hcv_token="]
+        {
+            assert_eq!(line(&format!("{key} x")), key);
+        }
+        for no_key in ["aHVudGVyMnM=", "  b3BlbnNlc2FtZQ== {", "6f70656e736573616d65: x", "x@y: z", "x", "=x"]
+        {
+            assert_eq!(line(no_key), "");
+        }
+    }
+
+    #[test]
+    fn what_follows_a_forgotten_brace_is_not_shown() {
+        for (part, expected) in [
+            ("{vault://env/x", "{vault://env/x"),
+            ("{vault://env/x#}", "{vault://env/x#}"),
+            ("{vault://env?token=hunter2}", "{vault://env…}"),
+            ("{vault://env/x@db:hunter2", "{vault://env/x…"),
+            ("{vault://user:hunter2@env}", "{vault://user…}"),
+        ] {
+            assert_eq!(malformed(part), expected);
+        }
     }
 
     #[test]

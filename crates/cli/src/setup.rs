@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use vaultref::declarative::{self, Declarations, Variable};
 use vaultref::schema::OptionValue;
-use vaultref::{Context, Engine, Environment, Error, ErrorKind, Failure, Settings, SettingsFile};
+use vaultref::{
+    Context, Engine, Environment, Error, ErrorKind, Failure, Origin, Reference, Settings, SettingsFile, Vault,
+};
 use vaultref_backends::REGISTRY;
 
 use crate::args::Global;
@@ -56,7 +58,8 @@ impl Session {
             };
             failures.into_iter().map(at).collect::<Vec<_>>()
         })?;
-        log_to_stderr(global.verbose, &settings);
+        refuse_unknown_flags(&settings)?;
+        log_to_stderr(global.verbose, &settings, speaker);
         warn_of_typos(&settings, speaker);
 
         let runtime =
@@ -87,6 +90,33 @@ impl Session {
             project,
         })
     }
+}
+
+/// Tells of options in references that their vaults do not have, and that have no effect.
+pub(crate) fn warn_of_unknown_options<'r>(
+    engine: &Engine,
+    references: impl IntoIterator<Item = &'r Reference>,
+    speaker: &Speaker,
+) {
+    for reference in references {
+        // That a vault is unknown is an error later on.
+        let Ok(explanation) = engine.explain(reference) else { continue };
+        for name in &explanation.unknown_options {
+            speaker.warning(unknown_option(explanation.vault, name).with_reference(engine.shown(reference)));
+        }
+    }
+}
+
+/// The problem of an option that a vault does not have.
+pub(crate) fn unknown_option(vault: &Vault, name: &str) -> Error {
+    let definition = vault.definition();
+    let known: Vec<&str> = definition.specs().map(|spec| spec.name).collect();
+    let hint = match vaultref::closest(name, known.iter().copied()) {
+        Some(closest) => format!("did you mean `{closest}`?"),
+        None => format!("options: {}", known.join(", ")),
+    };
+    let message = format!("backend `{}` has no option `{name}`", definition.name);
+    Error::new(ErrorKind::InvalidReference, message).with_hint(hint)
 }
 
 /// Builds the engine with the entities of all files. A failure points into the file that it comes from.
@@ -214,16 +244,23 @@ pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
 }
 
 /// Starts logging where a flag or the setting `log_level` asks for it.
-fn log_to_stderr(verbose: u8, settings: &Settings) {
+fn log_to_stderr(verbose: u8, settings: &Settings, speaker: &Speaker) {
     use tracing_subscriber::filter::LevelFilter;
-    let setting = settings.get("log_level").and_then(|setting| setting.text);
-    let by_setting = match setting.as_deref() {
+    let setting = settings.get("log_level");
+    let by_setting = match setting.as_ref().and_then(|setting| setting.text.as_deref()) {
         Some("trace") => LevelFilter::TRACE,
         Some("debug") => LevelFilter::DEBUG,
         Some("info" | "notice") => LevelFilter::INFO,
         Some("warn") => LevelFilter::WARN,
         Some("error" | "crit" | "alert" | "emerg") => LevelFilter::ERROR,
-        _ => LevelFilter::OFF,
+        None | Some("") => LevelFilter::OFF,
+        Some(_) => {
+            let origin = setting.map(|setting| setting.origin.to_string()).unwrap_or_default();
+            let message = format!("setting `log_level` ({origin}) has no effect");
+            let hint = "its levels are trace, debug, info, notice, warn, error, crit, alert and emerg";
+            speaker.warning(Error::new(ErrorKind::InvalidConfig, message).with_hint(hint));
+            LevelFilter::OFF
+        }
     };
     let by_flag = match verbose {
         0 => LevelFilter::OFF,
@@ -238,6 +275,23 @@ fn log_to_stderr(verbose: u8, settings: &Settings) {
         // Only a second subscriber could make this fail, and there is none.
         let _ = subscriber.try_init();
     }
+}
+
+/// What was typed on the command line is meant: a key that does not exist there is an error.
+fn refuse_unknown_flags(settings: &Settings) -> Result<(), Vec<Problem>> {
+    let unknown = settings.unknown().filter(|(_, origin, _)| matches!(origin, Origin::Flag(_)));
+    let problems: Vec<Problem> = unknown.map(|(key, _, meant)| no_setting(key, meant)).collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+/// The problem of a key that is none.
+pub(crate) fn no_setting(key: &str, meant: Option<&str>) -> Problem {
+    let error = Error::new(ErrorKind::InvalidConfig, format!("there is no setting `{key}`"));
+    let error = match meant {
+        Some(meant) => error.with_hint(format!("did you mean `{meant}`?")),
+        None => error.with_hint("`vaultref config` lists them"),
+    };
+    error.into()
 }
 
 /// Says which keys look like mistyped ones. Those that are merely Kong's are `config`'s to tell.

@@ -3,7 +3,6 @@
 //! Later sources win over earlier ones: vaultref's own environment, the project file's `env:`, `--env-file` in
 //! the order given, `-e`.
 
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::ops::Range;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -13,8 +12,9 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 use vaultref::{Error, ErrorKind, Failure, Secret, Template, dotenv, scan};
 
 use crate::args;
+use crate::output::Speaker;
 use crate::report::{Problem, Source};
-use crate::setup::{CONFIG_BYTES_MAX, Session, read_bytes};
+use crate::setup::{CONFIG_BYTES_MAX, Session, read_bytes, warn_of_unknown_options};
 
 /// The longest `NAME=VALUE`, with the byte that ends it, that Linux hands to a program (`MAX_ARG_STRLEN`).
 pub(crate) const VARIABLE_BYTES_MAX: usize = 128 * 1024;
@@ -56,14 +56,24 @@ enum Where {
     File(Arc<Source>, Range<usize>),
 }
 
-/// The variables that the arguments ask for, all references resolved. All failures are reported.
-pub(crate) fn assemble(session: &Session, args: &args::Variables) -> Result<Vec<Variable>, Vec<Problem>> {
+/// The variables that the arguments ask for, all references resolved, in no order. All failures are reported.
+pub(crate) fn assemble(
+    session: &Session,
+    args: &args::Variables,
+    speaker: &Speaker,
+) -> Result<Vec<Variable>, Vec<Problem>> {
     let selection = Selection::new(args)?;
     let candidates = candidates(session, args)?;
     let (secret, plain): (Vec<_>, Vec<_>) =
         candidates.into_iter().partition(|(_, candidate)| scan::contains(candidate.text.expose()));
     let secret: Vec<_> = secret.into_iter().filter(|(name, _)| selection.passes(name)).collect();
 
+    // Few references have options: the others need not be read twice.
+    for (_, candidate) in secret.iter().filter(|(_, candidate)| candidate.text.expose().contains(&b'?')) {
+        if let Ok(template) = Template::parse(candidate.text.expose()) {
+            warn_of_unknown_options(&session.engine, template.references(), speaker);
+        }
+    }
     let texts = secret.iter().map(|(_, candidate)| candidate.text.expose());
     let results = session.runtime.block_on(session.engine.render_many(texts));
     let (mut variables, mut problems) = (Vec::new(), Vec::new());
@@ -85,17 +95,13 @@ pub(crate) fn assemble(session: &Session, args: &args::Variables) -> Result<Vec<
     if !problems.is_empty() {
         return Err(problems);
     }
-    variables.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(variables)
 }
 
-fn candidates(
-    session: &Session,
-    args: &args::Variables,
-) -> Result<BTreeMap<OsString, Candidate>, Vec<Problem>> {
-    let mut all = BTreeMap::new();
-    let mut put =
-        |name: OsString, text: Secret, place: Where| drop(all.insert(name, Candidate { text, place }));
+/// All variables, each with the text that counts, in the order of their names.
+fn candidates(session: &Session, args: &args::Variables) -> Result<Vec<(OsString, Candidate)>, Vec<Problem>> {
+    let mut all: Vec<(OsString, Candidate)> = Vec::new();
+    let mut put = |name: OsString, text: Secret, place: Where| all.push((name, Candidate { text, place }));
     let inherited = |name: &OsStr| session.environment.get(name).cloned();
     if !args.pristine {
         for name in session.environment.names() {
@@ -136,6 +142,11 @@ fn candidates(
             }
         }
     }
+    // The sort is stable: of equal names the later source comes last, and is the one to stay.
+    all.sort_by(|(a, _), (b, _)| a.cmp(b));
+    all.reverse();
+    all.dedup_by(|(a, _), (b, _)| a == b);
+    all.reverse();
     Ok(all)
 }
 

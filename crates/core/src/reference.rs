@@ -19,7 +19,7 @@ const OPTIONS_MAX: usize = 100;
 /// Which secret: a vault's name, a resource in it, and optionally a key, options and a version.
 ///
 /// `Display` gives a text that parses to the same reference.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Reference {
     vault: String,
     resource: Resource,
@@ -29,7 +29,7 @@ pub struct Reference {
 }
 
 /// The value of an option in a reference's query.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub enum QueryValue {
     /// `?option`: the option without a value.
     Flag,
@@ -262,6 +262,24 @@ impl fmt::Display for Reference {
             write!(f, "#{version}")?;
         }
         f.write_str("}")
+    }
+}
+
+impl fmt::Debug for Reference {
+    /// Without the values of options: which of them are public is known to their vault only.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.redacted(|_| false))
+    }
+}
+
+impl fmt::Debug for QueryValue {
+    /// Without the text: a query can hold a token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag => f.write_str("Flag"),
+            Self::Text(_) => f.write_str("[secret]"),
+            Self::List(values) => f.debug_list().entries(values).finish(),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! A reference starts with `{vault://` and ends at the first `}`. `{{vault://…}}` stands for the literal text
 //! `{vault://…}`. Everything else is text. The scan is one `memmem` pass and holds no state but a position.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -24,8 +25,8 @@ pub enum Kind {
     Reference,
     /// `{{vault://…}}`: the range has both pairs of braces; the text it stands for lacks the outer pair.
     Literal,
-    /// `{vault://` without an end: another opening, the end of the text, or the size limit came first.
-    /// The range is the opening with what follows on its line.
+    /// `{vault://` without an end: the end of the text, the size limit, or a byte that no reference in a text holds
+    /// (see [`ends_reference`]) came first. The range ends there.
     Unclosed,
 }
 
@@ -56,13 +57,29 @@ pub fn scan_partial(text: &[u8]) -> Scan<'_> {
     Scan { text, position: 0, complete: false }
 }
 
+/// Whether a byte cannot be part of a reference that stands in a text: blanks, control characters, quotes and `{`.
+/// They have to be percent-encoded.
+///
+/// Without this, one forgotten `}` would make a reference of all that follows up to the next one, with the passwords
+/// on the way in the names that messages and logs show.
+pub const fn ends_reference(byte: u8) -> bool {
+    byte <= b' ' || matches!(byte, b'"' | b'\'' | b'`' | b'{' | 0x7f)
+}
+
+/// Whether the whole text is a reference, and nothing but one. Kong knows only such, and lets them hold what ends one
+/// that stands in a text: see [`ends_reference`].
+pub fn is_reference(text: &[u8]) -> bool {
+    let inner = text.strip_prefix(OPENING.as_bytes()).and_then(|rest| rest.strip_suffix(b"}"));
+    inner.is_some_and(|inner| !inner.contains(&b'}') && !contains(inner))
+}
+
 /// Whether the text holds anything that [`scan`] would report.
 pub fn contains(text: &[u8]) -> bool {
     FINDER.find(text).is_some()
 }
 
 /// The iterator behind [`scan`] and [`scan_partial`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Scan<'t> {
     text: &'t [u8],
     position: usize,
@@ -85,7 +102,8 @@ impl Scan<'_> {
             let undecided = !self.complete && limit == self.text.len();
             return (!undecided).then(|| self.unclosed(start));
         };
-        if FINDER.find(&self.text[body..close]).is_some() {
+        let inner = &self.text[body..close];
+        if FINDER.find(inner).is_some() {
             return Some(self.unclosed(start));
         }
         let end = close + 1;
@@ -96,6 +114,9 @@ impl Scan<'_> {
                 _ => {}
             }
         }
+        if inner.iter().copied().any(ends_reference) {
+            return Some(self.unclosed(start));
+        }
         Some(Found { range: start..end, kind: Kind::Reference })
     }
 
@@ -103,8 +124,7 @@ impl Scan<'_> {
         const SHOWN_BYTES: usize = 80;
         let body = start + OPENING.len();
         let rest = &self.text[body..self.text.len().min(body + SHOWN_BYTES)];
-        let line = memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
-        let end = FINDER.find(&rest[..line]).unwrap_or(line);
+        let end = rest.iter().copied().position(ends_reference).unwrap_or(rest.len());
         Found { range: start..body + end, kind: Kind::Unclosed }
     }
 
@@ -116,6 +136,13 @@ impl Scan<'_> {
         let start = self.text.len() - tail.unwrap_or(0);
         let doubled = tail.is_some() && start > self.position && self.text[start - 1] == b'{';
         start - usize::from(doubled)
+    }
+}
+
+impl fmt::Debug for Scan<'_> {
+    /// Without the text, which is whatever stands around references.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scan").field("position", &self.position).finish_non_exhaustive()
     }
 }
 
@@ -175,6 +202,12 @@ mod tests {
             ("a: {vault://env/x\nb: {vault://env/y}", "U[{vault://env/x]R[{vault://env/y}]"),
             ("{vault://a{vault://b/c}", "U[{vault://a]R[{vault://b/c}]"),
             ("{vault://}", "R[{vault://}]"),
+            (r#"{"a": "{vault://env/x", "b": "hunter2"}"#, "U[{vault://env/x]"),
+            ("a: '{vault://env/x', b: c}", "U[{vault://env/x]"),
+            ("a: {vault://env/x\nb: hunter2\nc: }", "U[{vault://env/x]"),
+            ("{vault://env/x b}", "U[{vault://env/x]"),
+            ("{vault://env/a{b}", "U[{vault://env/a]"),
+            ("{{vault://a b}}", "L[{{vault://a b}}]"),
         ] {
             assert_eq!(shown(text), expected, "{text}");
         }
@@ -199,18 +232,20 @@ mod tests {
             }
             let close = (at + OPENING.len()..text.len()).find(|&i| text[i] == b'}');
             let next = (at + 1..text.len()).find(|&i| opens(i));
+            let odd = (at + OPENING.len()..text.len()).find(|&i| b"\n \"{".contains(&text[i]));
             let item = match close {
-                Some(close) if next.is_none_or(|next| next > close) => {
-                    let doubled = at > from && text[at - 1] == b'{' && text.get(close + 1) == Some(&b'}');
-                    match doubled {
-                        true => Found { range: at - 1..close + 2, kind: Kind::Literal },
-                        false => Found { range: at..close + 1, kind: Kind::Reference },
-                    }
+                Some(close)
+                    if next.is_none_or(|next| next > close)
+                        && at > from
+                        && text[at - 1] == b'{'
+                        && text.get(close + 1) == Some(&b'}') =>
+                {
+                    Found { range: at - 1..close + 2, kind: Kind::Literal }
                 }
-                _ => {
-                    let line = text[at..].iter().position(|b| *b == b'\n').map_or(text.len(), |n| at + n);
-                    Found { range: at..next.unwrap_or(line).min(line), kind: Kind::Unclosed }
+                Some(close) if odd.is_none_or(|odd| odd > close) => {
+                    Found { range: at..close + 1, kind: Kind::Reference }
                 }
+                _ => Found { range: at..odd.unwrap_or(text.len()), kind: Kind::Unclosed },
             };
             from = item.range.end;
             at = from;
@@ -227,6 +262,7 @@ mod tests {
             Just("{vault:/"),
             Just("env/x"),
             Just("\n"),
+            Just("\" "),
             Just("é"),
         ];
         proptest::collection::vec(part, 0..12).prop_map(|parts| parts.concat())

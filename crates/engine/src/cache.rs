@@ -92,7 +92,7 @@ impl Cache {
 fn make_room(cells: &mut HashMap<CellKey, Arc<Cell>, Hasher>, entries_max: usize, now: Moment) {
     let mut idle: Vec<(bool, u64, CellKey)> = cells
         .iter()
-        .filter(|(_, cell)| cell.changed.receiver_count() == 0 && Arc::strong_count(cell) <= 2)
+        .filter(|(_, cell)| !cell.is_watched() && Arc::strong_count(cell) <= 2)
         .map(|(key, cell)| {
             let serves = matches!(cell.entry().state(now), State::Fresh | State::Due | State::Stale);
             (serves, cell.used_at.load(Ordering::Relaxed), key.clone())
@@ -117,8 +117,9 @@ pub(crate) struct Cell {
     served_until: AtomicU64,
     used_at: AtomicU64,
     /// The payload's generation: counts those that differ from the one before.
-    changed: watch::Sender<u64>,
     generation: AtomicU64,
+    /// Tells watchers of each generation; made with the first of them.
+    changed: OnceLock<watch::Sender<u64>>,
 }
 
 impl Cell {
@@ -129,8 +130,8 @@ impl Cell {
             attempts: AtomicU64::new(0),
             served_until: AtomicU64::new(0),
             used_at: AtomicU64::new(0),
-            changed: watch::Sender::new(0),
             generation: AtomicU64::new(0),
+            changed: OnceLock::new(),
         }
     }
 
@@ -152,7 +153,11 @@ impl Cell {
 
     /// Hears of each new generation.
     pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
+        self.changed.get_or_init(|| watch::Sender::new(0)).subscribe()
+    }
+
+    fn is_watched(&self) -> bool {
+        self.changed.get().is_some_and(|changed| changed.receiver_count() > 0)
     }
 
     /// The state at this moment.
@@ -216,8 +221,8 @@ impl Cell {
                 let changed = entry.succeeded(now, payload.clone(), policy, chance);
                 let generation = self.generation.load(Ordering::Acquire) + u64::from(changed);
                 self.generation.store(generation, Ordering::Release);
-                if changed {
-                    self.changed.send_replace(generation);
+                if let (true, Some(watchers)) = (changed, self.changed.get()) {
+                    watchers.send_replace(generation);
                 }
                 Ok((payload, generation))
             }

@@ -83,11 +83,26 @@ pub fn is_valid_prefix(prefix: &str) -> bool {
 }
 
 fn unreadable(text: &str, error: &serde_saphyr::Error) -> Failure {
-    let at = error.location().and_then(|location| usize::try_from(location.span().byte_offset()?).ok());
-    let at = at.unwrap_or(0).min(text.len());
+    let at = error.location().map_or(0, |location| offset(text, &location));
     let message = "this is not YAML that can be read".to_owned();
     let hint = "check indentation, quotes and duplicate keys here and in the line above";
     Failure { range: at..at, error: Error::new(ErrorKind::InvalidConfig, message).with_hint(hint) }
+}
+
+/// The byte that a location means. Faults in the YAML itself come with line and column only.
+fn offset(text: &str, location: &serde_saphyr::Location) -> usize {
+    let number = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+    let offset = match location.span().byte_offset() {
+        Some(offset) => number(offset),
+        None => {
+            let before = number(location.line()).saturating_sub(1);
+            let start: usize = text.split_inclusive('\n').take(before).map(str::len).sum();
+            let line = text[start..].lines().next().unwrap_or_default();
+            let column = number(location.column()).saturating_sub(1);
+            start + line.char_indices().nth(column).map_or(line.len(), |(at, _)| at)
+        }
+    };
+    offset.min(text.len())
 }
 
 /// A YAML value with the places of its parts.
@@ -187,6 +202,20 @@ impl Reader<'_> {
         start..end.max(start)
     }
 
+    /// Where a value stands that was read as text. Of an unquoted reference, a mapping to the parser, that one tells
+    /// only where it starts.
+    fn text_range(&self, node: &Spanned<Node>) -> Range<usize> {
+        let range = self.range(node);
+        let found = match node.value {
+            Node::Map(_) => scan::scan(&self.text.as_bytes()[range.start..]).next(),
+            _ => None,
+        };
+        match found {
+            Some(found) if found.range.start == 0 => range.start..range.start + found.range.end,
+            _ => range,
+        }
+    }
+
     /// The value as text: `Err` for what is neither text nor a plain scalar.
     fn scalar(&self, node: &Spanned<Node>) -> Result<Option<String>, ()> {
         match &node.value {
@@ -197,8 +226,7 @@ impl Reader<'_> {
             Node::Map(entries) => match entries.as_slice() {
                 [(key, value)] if matches!(value.value, Node::Null) && key.value.starts_with("vault://") => {
                     let text = format!("{{{}}}", key.value);
-                    let whole = scan::scan(text.as_bytes()).next().map(|found| found.range.len());
-                    if whole == Some(text.len()) { Ok(Some(text)) } else { Err(()) }
+                    if scan::is_reference(text.as_bytes()) { Ok(Some(text)) } else { Err(()) }
                 }
                 _ => Err(()),
             },
@@ -248,7 +276,7 @@ impl Reader<'_> {
             self.fail(name, "this cannot be a variable", "a name has no `=`, and neither part a NUL byte");
             return None;
         }
-        Some(Variable { name: name.value.clone(), value: text, range: self.range(value) })
+        Some(Variable { name: name.value.clone(), value: text, range: self.text_range(value) })
     }
 
     fn vault(&mut self, item: &Spanned<Node>) -> Option<VaultEntity> {
@@ -337,7 +365,7 @@ impl Reader<'_> {
                 _ => self.scalar(value).map(|text| text.map_or(RawValue::Null, RawValue::Text)),
             };
             match raw {
-                Ok(raw) => config.push((name.value.clone(), raw, self.range(value))),
+                Ok(raw) => config.push((name.value.clone(), raw, self.text_range(value))),
                 Err(()) => {
                     let hint = "put the value in quotes";
                     self.fail(name, format!("option `{}` wants a plain value", name.value), hint);
@@ -376,6 +404,7 @@ mod tests {
             ]
         );
         assert_eq!(&text[read.env[0].range.clone()], "'{vault://my-env/pw}'");
+        assert_eq!(&text[read.env[1].range.clone()], "{vault://env/x}");
     }
 
     #[test]
@@ -393,7 +422,8 @@ mod tests {
                 "vaults: [{name: env, prefix: ab, config: {a: {b: hunter2}}}]",
                 &[("a", "option `a` wants a plain value")],
             ),
-            ("a: 'hunter2", &[("", "this is not YAML that can be read")]),
+            ("a: b\nc: d: hunter2", &[("", "this is not YAML that can be read")]),
+            ("env:\n\tA: b\n", &[("", "this is not YAML that can be read")]),
         ] {
             let failures = parse(text).err().unwrap();
             let seen: Vec<_> = failures.iter().map(|f| f.error.message()).collect();

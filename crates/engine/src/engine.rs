@@ -17,7 +17,7 @@ use tracing::{debug, warn};
 use vaultref_core::schema::{CommonOptions, OptionValue, OptionValues, RawValue};
 use vaultref_core::{
     Backend, BoxFuture, Clock, Context, Definition, Error, ErrorKind, Moment, Payload, QueryValue, Reference,
-    Secret,
+    Secret, scan,
 };
 use zeroize::Zeroize;
 
@@ -84,8 +84,18 @@ impl Builder {
     pub fn build(self) -> Result<Engine, Vec<Failure>> {
         let vaults = Vaults::new(self.registry, &self.settings, &self.entities)?;
         let number = |key: &str| {
-            let text = self.settings.get(key).and_then(|setting| setting.text).unwrap_or_default();
-            settings::read(key, &text).map_err(|error| vec![Failure { range: 0..0, error }])
+            let Some(setting) = self.settings.get(key) else { return Ok(None) };
+            let text = setting.text.unwrap_or_default();
+            settings::read(key, &text).map_err(|error| {
+                let hint = match scan::contains(text.as_bytes()) {
+                    true => format!(
+                        "it was set in: {}; it counts before a reference can be resolved",
+                        setting.origin
+                    ),
+                    false => format!("it was set in: {}", setting.origin),
+                };
+                vec![Failure { range: 0..0, error: error.with_hint(hint) }]
+            })
         };
         let fetch_timeout = match number("fetch_timeout")? {
             Some(OptionValue::Number(seconds)) => Duration::from_secs_f64(seconds),
@@ -229,7 +239,7 @@ impl Engine {
             let mut items = Vec::new();
             for item in settings::list(&text) {
                 // `vaults` says which vaults there are: none can be asked before it is known.
-                if key == "vaults" && vaultref_core::scan::contains(item.as_bytes()) {
+                if key == "vaults" && scan::contains(item.as_bytes()) {
                     let message = "setting `vaults` cannot hold a reference";
                     let hint = "it decides which vaults there are: write their names";
                     return Err(failure(Error::new(ErrorKind::InvalidConfig, message).with_hint(hint)));
@@ -388,7 +398,7 @@ impl Engine {
             for option in options {
                 let mut raw = option.raw.clone();
                 if let RawValue::Text(text) = &mut raw
-                    && vaultref_core::scan::contains(text.as_bytes())
+                    && scan::contains(text.as_bytes())
                 {
                     let context = format!("option `{}` of vault `{}`", option.spec.name, vault.name());
                     let rendered = self.setting_text(text).await;

@@ -130,8 +130,7 @@ impl Settings {
             settings.read_variables(prefix, environment);
         }
         for (key, text) in flags {
-            let flag = format!("--{}", key.replace('_', "-"));
-            settings.put((*key).to_owned(), text.clone(), Origin::Flag(flag));
+            settings.put((*key).to_owned(), text.clone(), Origin::Flag(format!("--set {key}")));
         }
         Ok(settings)
     }

@@ -1,5 +1,6 @@
 //! A text with references in it, parsed: what is copied, what is resolved.
 
+use std::fmt;
 use std::ops::Range;
 
 use vaultref_core::scan::{self, Kind};
@@ -9,12 +10,10 @@ use zeroize::Zeroizing;
 use crate::Failure;
 
 /// A text whose references are parsed. It borrows the text.
-#[derive(Debug)]
 pub struct Template<'t> {
     pieces: Vec<Piece<'t>>,
 }
 
-#[derive(Debug)]
 enum Piece<'t> {
     Text(&'t [u8]),
     Reference(Reference, Range<usize>),
@@ -23,6 +22,13 @@ enum Piece<'t> {
 impl<'t> Template<'t> {
     /// Finds and parses all references. All that cannot be parsed are reported, with their places.
     pub fn parse(text: &'t [u8]) -> Result<Self, Vec<Failure>> {
+        if scan::is_reference(text) {
+            let range = 0..text.len();
+            return match parse_reference(text) {
+                Ok(reference) => Ok(Self { pieces: vec![Piece::Reference(reference, range)] }),
+                Err(error) => Err(vec![Failure { range, error }]),
+            };
+        }
         let (mut pieces, mut failures, mut copied) = (Vec::new(), Vec::new(), 0);
         for found in scan::scan(text) {
             let range = found.range.clone();
@@ -79,6 +85,13 @@ impl<'t> Template<'t> {
     }
 }
 
+impl fmt::Debug for Template<'_> {
+    /// Without the text around the references: a password in clear may be part of it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.references()).finish()
+    }
+}
+
 /// Parses the bytes of one reference.
 pub(crate) fn parse_reference(bytes: &[u8]) -> Result<Reference, Error> {
     let text = std::str::from_utf8(bytes)
@@ -88,7 +101,7 @@ pub(crate) fn parse_reference(bytes: &[u8]) -> Result<Reference, Error> {
 
 pub(crate) fn unclosed() -> Error {
     Error::new(ErrorKind::InvalidReference, "reference is not closed")
-        .with_hint("end it with `}`; a `{` pair around it, `{{vault://…}}`, makes it plain text")
+        .with_hint("end it with `}`, and write blanks and quotes in it as `%20` and `%22`; `{{vault://…}}` is plain text")
 }
 
 #[cfg(test)]
@@ -104,6 +117,24 @@ mod tests {
         );
         let filled = template.fill(&[Secret::new("1"), Secret::new("2")]);
         assert_eq!(filled.expose(), b"a 1 {vault://b} 2");
+    }
+
+    #[test]
+    fn a_text_that_is_one_reference_may_hold_what_kong_lets_it_hold() {
+        for text in
+            ["{vault://env/a b}", "{vault://env/a\nb}", "{vault://env/a?x=\"y\"}", "{vault://env/a# 1 }"]
+        {
+            assert_eq!(Template::parse(text.as_bytes()).unwrap().references().count(), 1, "{text}");
+        }
+        for text in ["{vault://env/a b} ", "{vault://a{vault://b/c}", "{vault://env/a\"}, {\"}"] {
+            assert!(Template::parse(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn its_debug_output_shows_neither_text_nor_options() {
+        let template = Template::parse(b"hunter2 {vault://env/x?token=hunter2} {{vault://hunter2}}").unwrap();
+        assert_eq!(format!("{template:?}"), "[{vault://env/x?token=[secret]}]");
     }
 
     #[test]

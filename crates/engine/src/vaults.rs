@@ -70,17 +70,16 @@ impl EffectiveOption {
         .unwrap_or_default()
     }
 
-    /// The value as it can be shown: a secret option's literal value is not.
+    /// The value as it can be shown: of a secret option, only a reference.
     pub fn shown(&self) -> String {
         match &self.raw {
             RawValue::Null => String::new(),
-            RawValue::Text(text) if self.spec.kind == OptionKind::Secret && self.references().is_empty() => {
-                if text.is_empty() {
-                    String::new()
-                } else {
-                    "[secret]".to_owned()
-                }
-            }
+            RawValue::Text(text) if text.is_empty() => String::new(),
+            // Beside a reference there may be a part of the secret in clear.
+            RawValue::Text(text) if self.spec.kind == OptionKind::Secret => match Reference::parse(text) {
+                Ok(reference) => reference.redacted(|_| false),
+                Err(_) => "[secret]".to_owned(),
+            },
             RawValue::Text(text) => text.clone(),
             RawValue::Boolean(value) => value.to_string(),
             RawValue::List(items) => items.join(","),
@@ -176,7 +175,7 @@ impl Vault {
             _ => ErrorKind::InvalidConfig,
         };
         let message = format!("option `{}` of vault `{}` {why}", option.spec.name, self.name);
-        let doc = option.spec.doc.trim();
+        let doc = option.spec.doc.split_whitespace().collect::<Vec<_>>().join(" ");
         Error::new(kind, message)
             .with_hint(format!("`{}`: {doc} It was set in: {}", option.spec.name, option.origin))
     }

@@ -197,7 +197,7 @@ mod tests {
                 "crates/engine/Cargo.toml",
                 "[dependencies]\nvaultref-core = '1'\nvaultref-server = '1'\n[dev-dependencies]\nvaultref-backends = '1'\ntokio = '1'\n",
             ),
-            ("crates/backends/Cargo.toml", "[dev-dependencies]\nvaultref = '1'\n"),
+            ("crates/backends/Cargo.toml", "[dependencies]\nvaultref = '1'\n"),
             (
                 "crates/server/Cargo.toml",
                 "[target.'cfg(unix)'.dependencies]\nvaultref-backends = '1'\nclap = '1'\n",

@@ -13,7 +13,7 @@ use crate::args;
 use crate::commands::check_report::{self, Finding, Rule};
 use crate::output::Speaker;
 use crate::report::{Problem, Source};
-use crate::setup::{Session, unreadable};
+use crate::setup::{Session, unknown_option, unreadable};
 
 /// Files larger than this are not read; a reference is not looked for in data.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -137,14 +137,7 @@ impl Checked {
         };
         let is_sound = explanation.errors.is_empty() && explanation.unknown_options.is_empty();
         for name in &explanation.unknown_options {
-            let definition = explanation.vault.definition();
-            let known: Vec<&str> = definition.specs().map(|spec| spec.name).collect();
-            let hint = match vaultref::closest(name, known.iter().copied()) {
-                Some(closest) => format!("did you mean `{closest}`?"),
-                None => format!("options: {}", known.join(", ")),
-            };
-            let message = format!("backend `{}` has no option `{name}`", definition.name);
-            let error = Error::new(ErrorKind::InvalidReference, message).with_hint(hint);
+            let error = unknown_option(explanation.vault, name);
             self.find(Rule::UnknownOption, error, source, range.clone());
         }
         for error in explanation.errors {

@@ -7,7 +7,7 @@ use vaultref::{Error, ErrorKind, Failure, Origin, closest, is_secret, scan};
 use crate::args;
 use crate::output::{self, Speaker};
 use crate::report::{Problem, Severity, Source};
-use crate::setup::Session;
+use crate::setup::{Session, no_setting};
 
 /// One setting as it is shown.
 struct Row {
@@ -48,13 +48,7 @@ fn keys(session: &Session, args: &args::Config) -> Result<Vec<String>, Vec<Probl
     if args.keys.is_empty() {
         return Ok(known.into_iter().map(str::to_owned).collect());
     }
-    let unknown = |key: &String| {
-        let error = Error::new(ErrorKind::InvalidConfig, format!("there is no setting `{key}`"));
-        Problem::from(match closest(key, known.iter().copied()) {
-            Some(closest) => error.with_hint(format!("did you mean `{closest}`?")),
-            None => error.with_hint("`vaultref config` lists them"),
-        })
-    };
+    let unknown = |key: &String| no_setting(key, closest(key, known.iter().copied()));
     let problems: Vec<Problem> =
         args.keys.iter().filter(|key| !known.contains(&key.as_str())).map(unknown).collect();
     if problems.is_empty() { Ok(args.keys.clone()) } else { Err(problems) }

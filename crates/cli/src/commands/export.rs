@@ -4,7 +4,7 @@ use vaultref::{Error, ErrorKind, dotenv};
 use zeroize::Zeroizing;
 
 use crate::args::{self, ExportFormat};
-use crate::output;
+use crate::output::{self, Speaker};
 use crate::report::Problem;
 use crate::setup::Session;
 use crate::variables::{self, Variable};
@@ -12,9 +12,10 @@ use crate::variables::{self, Variable};
 /// Writes one variable as one line.
 type WriteLine = fn(name: &str, variable: &Variable) -> Result<Zeroizing<Vec<u8>>, Error>;
 
-pub(crate) fn export(session: &Session, args: &args::Export) -> Result<u8, Vec<Problem>> {
-    let variables = variables::assemble(session, &args.variables)?;
-    let variables: Vec<&Variable> = variables.iter().filter(|variable| !variable.is_inherited).collect();
+pub(crate) fn export(session: &Session, args: &args::Export, speaker: &Speaker) -> Result<u8, Vec<Problem>> {
+    let variables = variables::assemble(session, &args.variables, speaker)?;
+    let mut variables: Vec<&Variable> = variables.iter().filter(|variable| !variable.is_inherited).collect();
+    variables.sort_by_key(|variable| &variable.name);
     let write: WriteLine = match args.format {
         ExportFormat::Json => return json(&variables),
         ExportFormat::Shell => shell,

@@ -3,15 +3,16 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use vaultref::{Error, Reference, Secret};
+use vaultref::{Error, ParseError, Reference, Secret, scan};
 
 use crate::args;
-use crate::output;
+use crate::output::{self, Speaker};
 use crate::report::{Problem, Source};
-use crate::setup::Session;
+use crate::setup::{Session, warn_of_unknown_options};
 
-pub(crate) fn get(session: &Session, args: &args::Get) -> Result<u8, Vec<Problem>> {
+pub(crate) fn get(session: &Session, args: &args::Get, speaker: &Speaker) -> Result<u8, Vec<Problem>> {
     let references = parse(&args.references)?;
+    warn_of_unknown_options(&session.engine, &references, speaker);
     let results = session.runtime.block_on(session.engine.resolve_many(&references));
     if args.json {
         return print_json(session, &references, results);
@@ -42,20 +43,32 @@ pub(crate) fn parse(texts: &[String]) -> Result<Vec<Reference>, Vec<Problem>> {
         match Reference::parse_short(text) {
             Ok(reference) => references.push(reference),
             Err(error) => {
-                let source = Source::value("argument", text.as_str());
-                let place = source.place(0..text.len(), text.as_bytes(), 0..text.len());
-                let hint = "as in `vaultref get env/my_secret`";
                 let error = match error {
-                    vaultref::ParseError::MissingPath if !text.contains('/') => {
-                        Error::from(error).with_hint(hint)
+                    ParseError::MissingPath if is_name(text) => {
+                        Error::from(error).with_hint(format!("did you mean `env/{text}`?"))
                     }
                     error => error.into(),
                 };
+                // Shown as the reference that it was read as.
+                let source = Source::value("argument", full(text));
+                let place = source.place(0..source.len(), &[], 0..0);
                 problems.push(Problem { error, place: Some(place) });
             }
         }
     }
     if problems.is_empty() { Ok(references) } else { Err(problems) }
+}
+
+/// What a short form stands for.
+fn full(text: &str) -> String {
+    match text.starts_with('{') {
+        true => text.to_owned(),
+        false => format!("{}{}}}", scan::OPENING, text.strip_prefix("vault://").unwrap_or(text)),
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 fn print_json(

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use clap::CommandFactory;
-use vaultref::{Error, ErrorKind};
 
 use crate::args::{self, Cli};
+use crate::files::unwritable;
 use crate::output;
 use crate::report::Problem;
 
@@ -23,7 +23,9 @@ pub(crate) fn man(args: &args::Man) -> Result<u8, Vec<Problem>> {
         None => output::data(&page(&command)?)?,
         Some(directory) => {
             write_page(directory, "vaultref", &command)?;
-            for subcommand in command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()) {
+            let is_own =
+                |subcommand: &&clap::Command| !subcommand.is_hide_set() && subcommand.get_name() != "help";
+            for subcommand in command.get_subcommands().filter(is_own) {
                 write_page(directory, &format!("vaultref-{}", subcommand.get_name()), subcommand)?;
             }
         }
@@ -40,8 +42,5 @@ fn page(command: &clap::Command) -> Result<Vec<u8>, Vec<Problem>> {
 
 fn write_page(directory: &Path, name: &str, command: &clap::Command) -> Result<(), Vec<Problem>> {
     let path = directory.join(format!("{name}.1"));
-    std::fs::write(&path, page(command)?).map_err(|error| {
-        let message = format!("{} cannot be written: {}", path.display(), error.kind());
-        vec![Error::new(ErrorKind::InvalidConfig, message).into()]
-    })
+    std::fs::write(&path, page(command)?).map_err(|error| vec![unwritable(&path, &error)])
 }

@@ -64,7 +64,7 @@ fn text(session: &Session, file: Option<&Path>, output: Option<&Path>) -> Result
             session.runtime.block_on(session.engine.render_stream(input, stdout)).map_err(problems)
         }
         Some(path) => {
-            let mut new = NewFile::beside(path)?;
+            let mut new = NewFile::at(path)?;
             session.runtime.block_on(session.engine.render_stream(input, new.writer())).map_err(problems)?;
             new.finish()
         }
@@ -96,7 +96,7 @@ fn document(
     match output {
         None => output::data(&rendered),
         Some(path) => {
-            let mut new = NewFile::beside(path)?;
+            let mut new = NewFile::at(path)?;
             io::Write::write_all(new.writer(), &rendered)
                 .map_err(|error| vec![output::write_failed(&error)])?;
             new.finish()

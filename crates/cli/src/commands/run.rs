@@ -22,7 +22,7 @@ pub(crate) fn run(
     speaker: &Speaker,
     hardened: &Hardened,
 ) -> Result<u8, Vec<Problem>> {
-    let variables = variables::assemble(session, &args.variables)?;
+    let variables = variables::assemble(session, &args.variables, speaker)?;
     let (program, arguments) = args.command.split_first().expect("clap requires a command");
     let spec = CommandSpec {
         program: program.clone(),
