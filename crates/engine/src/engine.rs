@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
+use futures_util::future::join_all;
 use rustix::time::{ClockId, clock_gettime};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 use tracing::{debug, warn};
 use vaultref_core::schema::{CommonOptions, OptionValue, OptionValues, RawValue};
 use vaultref_core::{
@@ -30,7 +30,7 @@ use crate::settings::{self, Settings};
 use crate::template::Template;
 use crate::vaults::{EffectiveOption, Vault, Vaults, check_cycles};
 
-/// How many fetches one call has under way at the most.
+/// How many fetches a vault has under way at the most. Per vault, so that a store that hangs holds up no other.
 const FETCHES_AT_ONCE: usize = 256;
 /// How many differently configured ways into vaults are kept open. References with ever new options in their
 /// queries would otherwise each leave one behind.
@@ -138,6 +138,7 @@ pub struct Engine {
 struct Opened {
     id: u64,
     backend: Arc<dyn Backend>,
+    fetches: Semaphore,
 }
 
 /// What a vault's configuration and the options in a reference's query say about how to get its secret. References
@@ -196,13 +197,12 @@ impl Engine {
     }
 
     /// The secrets of many references, in their order, each with its own result. References to one resource cost
-    /// one fetch; all fetches run at once.
+    /// one fetch; fetches run at once, 256 per vault at the most.
     pub async fn resolve_many<'r>(
         &self,
         references: impl IntoIterator<Item = &'r Reference>,
     ) -> Vec<Result<Secret, Error>> {
-        let gets: Vec<_> = references.into_iter().map(|reference| self.resolve(reference)).collect();
-        stream::iter(gets).buffered(FETCHES_AT_ONCE).collect().await
+        join_all(references.into_iter().map(|reference| self.resolve(reference))).await
     }
 
     /// The text with its references replaced, byte for byte; `{{vault://…}}` becomes `{vault://…}`. All failures
@@ -225,8 +225,7 @@ impl Engine {
         &self,
         texts: impl IntoIterator<Item = &'t [u8]>,
     ) -> Vec<Result<Secret, Vec<Failure>>> {
-        let renders: Vec<_> = texts.into_iter().map(|text| self.render(text)).collect();
-        stream::iter(renders).buffered(FETCHES_AT_ONCE).collect().await
+        join_all(texts.into_iter().map(|text| self.render(text))).await
     }
 
     /// The effective value of a setting, its references resolved; `None` where it has none. A list is split at
@@ -298,6 +297,7 @@ impl Engine {
             let Some(opened) = plan.route.opened.get() else {
                 return Err(Error::new(ErrorKind::Internal, "the vault was closed while it was asked"));
             };
+            let _permit = opened.fetches.acquire().await.expect("nobody closes the semaphore");
             let fetch = opened.backend.fetch(reference.resource(), reference.version());
             debug!(vault = reference.vault(), resource = %reference.resource(), "fetching");
             let result = tokio::time::timeout(self.fetch_timeout, fetch)
@@ -381,7 +381,8 @@ impl Engine {
             debug!(vault = vault.name(), backend = vault.definition().name, "opening");
             let backend = (vault.definition().open)(&values, &self.context)
                 .map_err(|error| error.within(format!("vault `{}`", vault.name())))?;
-            Ok(Opened { id: self.opened_count.fetch_add(1, Ordering::Relaxed), backend })
+            let id = self.opened_count.fetch_add(1, Ordering::Relaxed);
+            Ok(Opened { id, backend, fetches: Semaphore::new(FETCHES_AT_ONCE) })
         })
         .await?;
         Ok(cell)
