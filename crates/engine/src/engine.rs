@@ -423,15 +423,17 @@ fn is_common(option: &EffectiveOption) -> bool {
 }
 
 /// What tells one way into a vault from another: its name, and each option that is set. It may hold a literal
-/// secret, as the settings do, and goes nowhere.
+/// secret, as the settings do, and goes nowhere. Texts are told with their lengths: a reference's query can hold any
+/// byte, and must not be able to write another option's value.
 fn opened_key(vault: &Vault, own: &[&EffectiveOption]) -> String {
+    let sized = |text: &String| format!("{}:{text}", text.len());
     let mut key = vault.name().to_owned();
     for option in own {
         let value = match &option.raw {
             RawValue::Null => "-".to_owned(),
-            RawValue::Boolean(value) => format!("b{value}"),
-            RawValue::Text(text) => format!("t{text}"),
-            RawValue::List(items) => format!("l{}", items.join("\u{1}")),
+            RawValue::Boolean(value) => value.to_string(),
+            RawValue::Text(text) => sized(text),
+            RawValue::List(items) => format!("[{}]", items.iter().map(sized).collect::<String>()),
         };
         key.push_str(&format!("\0{}={value}", option.spec.name));
     }

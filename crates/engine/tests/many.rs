@@ -117,3 +117,19 @@ async fn a_text_reports_all_its_failures_with_their_places() {
         .collect();
     assert_eq!(shown, ["<1>", "{vault://store/a}", "InvalidReference: reference url is missing path"]);
 }
+
+#[tokio::test]
+async fn vaults_with_different_options_are_kept_apart_whatever_bytes_these_hold() {
+    let (store, builder) = Store::new("apart", "");
+    let engine = builder.build().unwrap();
+    store.answers("a", Ok("1"));
+    for reference in ["{vault://store/a}", "{vault://store/a?realm=r}", "{vault://store/a?realm=s}"] {
+        assert_eq!(got(&engine, reference).await.as_deref(), Ok("1"));
+    }
+    assert_eq!(store.fetched().len(), 3);
+    // As the options `name` and `realm` would be if they were told apart by what stands between them.
+    for reference in ["{vault://store/a?name=apart%00realm=tr}", "{vault://store/a?name=apart%00realm=1:r}"] {
+        let refused = "InvalidConfig: vault `store`: there is no such store";
+        assert_eq!(got(&engine, reference).await.unwrap_err(), refused);
+    }
+}
