@@ -11,6 +11,10 @@ use crate::settings::{Origin, Settings};
 use crate::template::Template;
 use crate::{Failure, names};
 
+/// Over how many steps vault options may need each other. Each takes up to 20 KB of the stack, of which a thread has
+/// 2 MB.
+const CHAIN_MAX: usize = 32;
+
 /// A named, configured way to reach a store.
 pub struct Vault {
     name: String,
@@ -387,6 +391,9 @@ pub(crate) fn check_cycles(vaults: &Vaults, reference: &Reference) -> Result<(),
                 if let Some(start) = known {
                     return Err(cycle(&chain[start..]));
                 }
+                if chain.len() > CHAIN_MAX {
+                    return Err(too_long(&chain[0].0));
+                }
                 walk(vaults, &inner, chain, done)?;
                 chain.pop();
             }
@@ -397,6 +404,11 @@ pub(crate) fn check_cycles(vaults: &Vaults, reference: &Reference) -> Result<(),
     // Many vaults that share others would otherwise be walked once per path.
     type Done = HashSet<Reference>;
     walk(vaults, reference, &mut Chain::new(), &mut Done::new())
+}
+
+fn too_long(step: &str) -> Error {
+    let message = format!("vault options need each other over more than {CHAIN_MAX} steps, from {step} on");
+    Error::new(ErrorKind::InvalidConfig, message).with_hint("give one of them a plain value")
 }
 
 fn cycle(chain: &[(String, Reference)]) -> Error {
