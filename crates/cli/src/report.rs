@@ -246,13 +246,16 @@ fn key_length(line: &str) -> usize {
     if !key.is_empty() && key.split(['_', '-', '.']).all(is_word) { end + 1 } else { 0 }
 }
 
-/// Letters, and at most three digits behind them: hardly ever what a random text of some length is.
+/// Letters, of which few stand out, and at most three digits behind them: hardly ever what a random text is.
 fn is_word(word: &str) -> bool {
     const LETTERS_MAX: usize = 24;
+    const HUMPS_MAX: usize = 3;
     let letters = word.trim_end_matches(|c: char| c.is_ascii_digit());
+    let pairs = letters.chars().zip(letters.chars().skip(1));
     letters.chars().all(char::is_alphabetic)
         && letters.len() <= LETTERS_MAX
         && word.len() - letters.len() <= 3
+        && pairs.filter(|(a, b)| a.is_lowercase() && b.is_uppercase()).count() <= HUMPS_MAX
 }
 
 fn floor(text: &str, at: usize) -> usize {

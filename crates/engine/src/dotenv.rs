@@ -12,8 +12,10 @@
 //!
 //! `export ` may stand before a name and blanks around `=`. After a closing quote only a comment may follow. A line
 //! break in quotes is one line feed, also in a file with CRLF. `$` is never expanded, since a value with a `$` in it
-//! is far more often a password than a reference to another variable.
+//! is far more often a password than a reference to another variable. (`docker run --env-file` is not among these
+//! readers: it takes quotes for text.)
 
+use std::fmt;
 use std::ops::Range;
 
 use zeroize::Zeroizing;
@@ -32,6 +34,13 @@ pub struct Entry<'t> {
     pub value_span: Range<usize>,
     /// The line of the name, from 1.
     pub line: usize,
+}
+
+impl fmt::Debug for Entry<'_> {
+    /// Without the value, which is mostly a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry").field("name", &self.name).field("line", &self.line).finish_non_exhaustive()
+    }
 }
 
 /// Reads a file. Names may repeat: the last one counts.
@@ -73,6 +82,9 @@ pub fn quote(value: &str) -> Zeroizing<String> {
     }
     out
 }
+
+/// What counts as nothing outside of quotes; a carriage return, because of lines that end with CRLF.
+const BLANKS: [char; 3] = [' ', '\t', '\r'];
 
 struct Lexer<'t> {
     text: &'t str,
@@ -135,8 +147,8 @@ impl<'t> Lexer<'t> {
     fn bare(&mut self) -> (Zeroizing<String>, Range<usize>) {
         let start = self.position;
         let line = &self.rest()[..self.line_length()];
-        let comment = line.match_indices('#').map(|(at, _)| at).find(|at| line[..*at].ends_with([' ', '\t']));
-        let value = line[..comment.unwrap_or(line.len())].trim_end_matches([' ', '\t', '\r']);
+        let comment = line.match_indices('#').map(|(at, _)| at).find(|at| line[..*at].ends_with(BLANKS));
+        let value = line[..comment.unwrap_or(line.len())].trim_end_matches(BLANKS);
         self.position += value.len();
         self.skip_blanks();
         (Zeroizing::new(value.to_owned()), start..start + value.len())
@@ -189,7 +201,7 @@ impl<'t> Lexer<'t> {
     /// Passes over blanks and tells whether there were any.
     fn skip_blanks(&mut self) -> bool {
         let rest = self.rest();
-        let blanks = rest.len() - rest.trim_start_matches([' ', '\t']).len();
+        let blanks = rest.len() - rest.trim_start_matches(BLANKS).len();
         self.position += blanks;
         blanks > 0
     }
@@ -197,7 +209,6 @@ impl<'t> Lexer<'t> {
     /// Whether nothing follows on this line, or a comment, which takes a blank before it.
     fn ends_line(&self, blanks: bool) -> bool {
         let rest = self.rest();
-        let rest = rest.strip_prefix('\r').unwrap_or(rest);
         rest.is_empty() || rest.starts_with('\n') || blanks && rest.starts_with('#')
     }
 
@@ -241,6 +252,8 @@ mod tests {
             ("A=`b\\n'\"$`", "b\\n'\"$"),
             ("A='b\r\nc'\r", "b\nc"),
             ("A=b\r\n", "b"),
+            ("A='b' \r\r\n", "b"),
+            ("A=b\r # c", "b"),
             ("A=\"b\n# c\"", "b\n# c"),
             ("A=é\u{a0}", "é\u{a0}"),
         ] {
@@ -257,6 +270,7 @@ mod tests {
             .map(|entry| (entry.line, &text[entry.name_span.clone()], &text[entry.value_span.clone()]));
         let expected = [(6, "export", "1"), (7, "2.b-C", "'x\ny'"), (9, "D", "\"é\"")];
         assert_eq!(places.collect::<Vec<_>>(), expected);
+        assert_eq!(format!("{:?}", entries[2]), "Entry { name: \"D\", line: 9, .. }");
     }
 
     #[test]
@@ -272,10 +286,10 @@ mod tests {
             ("A='it\\'s'", 7, "expected the line's end after the closing quote"),
             ("A=\"b\"#c", 5, "expected the line's end after the closing quote"),
         ] {
-            let error = parse(text.as_bytes()).map(|entries| entries.len()).unwrap_err();
+            let error = parse(text.as_bytes()).unwrap_err();
             assert_eq!((error.range().start, error.message()), (at, message), "{text:?}");
         }
-        assert_eq!(parse(b"A=\xff").map(|entries| entries.len()).unwrap_err().range(), 2..3);
+        assert_eq!(parse(b"A=\xff").unwrap_err().range(), 2..3);
     }
 
     #[test]
@@ -316,9 +330,9 @@ mod tests {
         #[test]
         fn dotenvy_reads_what_is_quoted(value in values()) {
             // It has no `\r` and no backtick in its double quotes, and refuses both.
-            prop_assume!(!value.contains('\r'));
+            let value = value.replace('\r', "");
+            let value = if quote(&value).starts_with('"') { value.replace('`', "") } else { value };
             let quoted = quote(&value);
-            prop_assume!(!quoted.starts_with('"') || !value.contains('`'));
             let text = format!("A={}\nB=1\n", *quoted);
             let read = dotenvy::from_read_iter(text.as_bytes()).collect::<Result<Vec<_>, _>>().unwrap();
             prop_assert_eq!(read, [("A".to_owned(), value), ("B".to_owned(), "1".to_owned())]);

@@ -50,31 +50,37 @@ fn member(text: &[u8], key: &str) -> Result<Secret, Error> {
         return Err(Error::new(ErrorKind::Corrupt, message));
     }
     if let Some(value) = document.get(key.as_bytes()) {
-        return text_of(value, key);
+        return text_of(value, key, document);
     }
-    let mut value = document;
+    let (mut parent, mut value) = (document, document);
     let mut path = String::new();
     for part in key.split('.') {
         let Some(next) = value.get(part.as_bytes()) else {
             return Err(missing(part, &path, value));
         };
         path = if path.is_empty() { part.to_owned() } else { format!("{path}.{part}") };
-        value = next;
+        (parent, value) = (value, next);
     }
-    text_of(value, key)
+    text_of(value, key, parent)
 }
 
-fn text_of(value: Value<'_>, key: &str) -> Result<Secret, Error> {
+fn text_of(value: Value<'_>, key: &str, parent: Value<'_>) -> Result<Secret, Error> {
     if value.kind() == Kind::Null {
-        return Err(Error::new(ErrorKind::KeyNotFound, format!("member `{key}` is null")));
+        let noun = if parent.kind() == Kind::Array { "list" } else { "object" };
+        let error = Error::new(ErrorKind::KeyNotFound, format!("member `{key}` is null"));
+        return Err(error.with_hint(format!("its {noun} {}", members(parent))));
     }
     Ok(value.to_text().into())
 }
 
-/// Says what there is instead: the names of the members, never a value.
 fn missing(part: &str, path: &str, value: Value<'_>) -> Error {
     let place = if path.is_empty() { "the payload".to_owned() } else { format!("`{path}`") };
     let error = Error::new(ErrorKind::KeyNotFound, format!("{place} has no member `{part}`"));
+    error.with_hint(format!("it {}", members(value)))
+}
+
+/// Says what there is: the names of the members, never a value. Goes behind "it".
+fn members(value: Value<'_>) -> String {
     match value.kind() {
         Kind::Object => {
             let names = value.names();
@@ -85,12 +91,12 @@ fn missing(part: &str, path: &str, value: Value<'_>) -> Error {
                 .collect();
             let more = if names.len() > NAMES_MAX { ", …" } else { "" };
             match shown.as_slice() {
-                [] => error.with_hint("it has no members"),
-                shown => error.with_hint(format!("it has: {}{more}", shown.join(", "))),
+                [] => "has no members".to_owned(),
+                shown => format!("has: {}{more}", shown.join(", ")),
             }
         }
-        Kind::Array => error.with_hint(format!("it is a list of {}, counted from 0", value.len())),
-        kind => error.with_hint(format!("it is {}", kind.noun())),
+        Kind::Array => format!("is a list of {}, counted from 0", value.len()),
+        kind => format!("is {}", kind.noun()),
     }
 }
 
@@ -108,8 +114,7 @@ mod tests {
 
     #[test]
     fn a_key_names_a_member_exactly_and_then_a_path() {
-        let payload =
-            r#"{"a":"x","n":1.50,"t":true,"o":{"b" : [1, "y"]},"o.b":"dot","z":null,"e":"","a":"last"}"#;
+        let payload = r#"{"a":"x","n":1.50,"t":true,"o":{"b" : [1, "y"]},"o.b":"dot","z":null,"l":[1,null],"e":"","a":"last"}"#;
         for (key, expected) in [
             ("a", Ok("last")),
             ("n", Ok("1.50")),
@@ -118,11 +123,12 @@ mod tests {
             ("o.b", Ok("dot")),
             ("o.b.1", Ok("y")),
             ("e", Ok("")),
-            ("z", Err("KeyNotFound: member `z` is null ()")),
+            ("z", Err("KeyNotFound: member `z` is null (its object has: a, n, t, o, o.b, z, l, e)")),
+            ("l.1", Err("KeyNotFound: member `l.1` is null (its list is a list of 2, counted from 0)")),
             ("o.c", Err("KeyNotFound: `o` has no member `c` (it has: b)")),
             ("o.b.7", Err("KeyNotFound: `o.b` has no member `7` (it is a list of 2, counted from 0)")),
             ("a.b", Err("KeyNotFound: `a` has no member `b` (it is a text)")),
-            ("q", Err("KeyNotFound: the payload has no member `q` (it has: a, n, t, o, o.b, z, e)")),
+            ("q", Err("KeyNotFound: the payload has no member `q` (it has: a, n, t, o, o.b, z, l, e)")),
         ] {
             assert_eq!(got(payload, Some(key)), expected.map(str::to_owned).map_err(str::to_owned), "{key}");
         }

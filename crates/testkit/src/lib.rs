@@ -1,11 +1,13 @@
 //! What the tests of this workspace share. For development only: nothing that ships depends on it.
 //!
 //! - [`cases`] runs the command line against case files: arguments in, output, status and files out;
+//! - [`conformance`] holds a backend against its scenarios, through the engine;
 //! - [`vectors`] are rows observed on Kong: what a reference, the `env` vault and a configuration mean there;
 //! - [`postgres`] is a real PostgreSQL server on a free port.
 //!
 //! What goes wrong in here panics: the caller is a test.
 
 pub mod cases;
+pub mod conformance;
 pub mod postgres;
 pub mod vectors;

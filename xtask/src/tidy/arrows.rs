@@ -48,7 +48,7 @@ const RINGS: &[Ring] = &[
         folder: "crates/backends",
         package: "vaultref-backends",
         may: &["vaultref-core"],
-        may_in_tests: &["vaultref-testkit"],
+        may_in_tests: &["vaultref", "vaultref-testkit"],
         never: &[],
         because: "",
     },
@@ -71,7 +71,7 @@ const RINGS: &[Ring] = &[
     Ring {
         folder: "crates/testkit",
         package: "vaultref-testkit",
-        may: &["vaultref-core"],
+        may: &["vaultref-core", "vaultref"],
         may_in_tests: &[],
         never: &[],
         because: "",
@@ -197,7 +197,7 @@ mod tests {
                 "crates/engine/Cargo.toml",
                 "[dependencies]\nvaultref-core = '1'\nvaultref-server = '1'\n[dev-dependencies]\nvaultref-backends = '1'\ntokio = '1'\n",
             ),
-            ("crates/backends/Cargo.toml", "[dev-dependencies]\nvaultref = '1'\n"),
+            ("crates/backends/Cargo.toml", "[dependencies]\nvaultref = '1'\n"),
             (
                 "crates/server/Cargo.toml",
                 "[target.'cfg(unix)'.dependencies]\nvaultref-backends = '1'\nclap = '1'\n",

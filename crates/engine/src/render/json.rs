@@ -35,7 +35,7 @@ fn check(text: &str) -> Result<(), Malformed> {
 fn offset(text: &str, line: usize, column: usize) -> usize {
     let mut breaks = memchr::memchr_iter(b'\n', text.as_bytes());
     let start = line.checked_sub(2).and_then(|n| breaks.nth(n)).map_or(0, |at| at + 1);
-    (start + column.saturating_sub(1)).min(text.len())
+    (start + column).saturating_sub(1).min(text.len())
 }
 
 /// The spans of all strings of a valid JSON text, where a quote stands only around strings or after a backslash.

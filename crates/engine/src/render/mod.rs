@@ -29,6 +29,9 @@ mod toml;
 mod yaml;
 mod yaml_block;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::ops::Range;
 
@@ -70,7 +73,7 @@ impl<'t> Document<'t> {
         &self.scalars
     }
 
-    /// The file with `resolved[i]` in the place of `scalars()[i]`. Scalars beyond the end of `resolved` stay as they are.
+    /// The file with `resolved[i]` in the place of `scalars()[i]`; scalars without one stay as they are.
     ///
     /// Nothing is written if one of the values cannot be.
     pub fn write<T: AsRef<[u8]>>(&self, resolved: &[T]) -> Result<Zeroizing<Vec<u8>>, Unwritable> {
@@ -168,7 +171,7 @@ pub enum Reason {
     NotUtf8,
     /// It holds a NUL, which a variable of the environment cannot.
     Nul,
-    /// It would make the key of a YAML mapping longer than the 1024 characters that parsers look ahead.
+    /// It would make the key of a YAML mapping longer (about 1000 bytes) than parsers look ahead for its end.
     KeyTooLong,
 }
 

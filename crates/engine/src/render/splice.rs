@@ -57,10 +57,9 @@ impl<'t> Splice<'t> {
         }
     }
 
-    /// How many characters have been written since.
-    pub(super) fn chars_since(&self, written: usize) -> usize {
-        let is_continued = |byte: &u8| byte & 0xc0 == 0x80;
-        self.out[written..].iter().filter(|byte| !is_continued(byte)).count()
+    /// How much has been written.
+    pub(super) fn len(&self) -> usize {
+        self.out.len()
     }
 
     pub(super) fn finish(mut self) -> Zeroizing<Vec<u8>> {

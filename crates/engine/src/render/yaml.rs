@@ -11,16 +11,18 @@
 
 use std::ops::Range;
 
-use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, StructureStyle, Tag, options};
+use granit_parser::{
+    ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, StructureStyle, Tag, options,
+};
 use vaultref_core::scan;
 
 use super::splice::Splice;
 use super::yaml_block::Block;
 use super::{Malformed, Reason, Scalar, quote};
 
-/// Readers look ahead 1024 characters for the `:` after a key, counted from its anchor or tag. The difference is for
-/// blanks before the `:`.
-const KEY_CHARS_MAX: usize = 1000;
+/// Readers look ahead 1024 characters (1024 bytes in `serde_yaml` and its kin) for the `:` after a key, counted from
+/// its anchor or tag. The difference is for blanks before the `:`.
+const KEY_BYTES_MAX: usize = 1000;
 
 /// What the writer has to know about a string's place.
 pub(super) struct Style {
@@ -41,31 +43,72 @@ impl Style {
         let key = self.key.as_ref().map(|key| (splice.mark(key.start), scalar.span.end..key.end));
         match &self.block {
             Some(block) => block.rewrite(scalar, value, splice),
-            None => splice.replace(&scalar.span, &quote::double(value)),
+            None => {
+                splice.replace(&scalar.span, &quote::double(value));
+                drop_tabs(scalar, splice);
+            }
         }
         match key {
-            Some((mark, rest)) if splice.chars_since(mark) + rest.len() > KEY_CHARS_MAX => {
-                Err(Reason::KeyTooLong)
-            }
+            Some((mark, rest)) if splice.len() - mark + rest.len() > KEY_BYTES_MAX => Err(Reason::KeyTooLong),
             _ => Ok(()),
         }
     }
 }
 
+/// Leaves out the tabs of empty lines, and those before a comment, after what was a plain scalar: libyaml reads over
+/// them there, but not after a quoted one.
+fn drop_tabs(scalar: &Scalar, splice: &mut Splice<'_>) {
+    let text = splice.text();
+    if matches!(text[scalar.span.start], b'\'' | b'"' | b'{') {
+        return;
+    }
+    let rest = &text[scalar.span.end..];
+    let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
+    let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t') || is_break(byte)).count();
+    let Some(first) = rest[..blanks].iter().position(is_break) else { return };
+    let last = match rest.get(blanks) {
+        None | Some(b'#') => Some(blanks),
+        Some(_) => rest[..blanks].iter().rposition(is_break),
+    };
+    for at in (first..last.unwrap_or(first)).filter(|at| rest[*at] == b'\t') {
+        splice.replace(&(scalar.span.end + at..scalar.span.end + at + 1), "");
+    }
+}
+
 /// The strings that hold something to resolve.
 pub(super) fn scalars(text: &str) -> Result<Vec<Scalar>, Malformed> {
-    if let Some(at) = memchr::memchr(0, text.as_bytes()) {
-        // The parser takes it for the end of the file.
-        return Err(Malformed::new(text, at, "a NUL"));
-    }
+    check(text)?;
     let mut walk = Walk { text, end: 0, open: Vec::new(), scalars: Vec::new() };
-    for event in Parser::new_from_str_with_options(text, options! { emit_comments: false }) {
+    for event in Parser::new_from_str_with_options(text, reading()) {
         let (event, span) = event.map_err(|error| malformed(text, &error))?;
         let span = span.byte_range().expect("a parser of a `str` knows byte offsets");
-        walk.event(&event, &span);
-        walk.end = walk.end.max(span.end);
+        walk.event(&event, &span)?;
+        // A document that starts without `---` has the span of its first token.
+        if !matches!(event, Event::DocumentStart(false, _)) {
+            walk.end = walk.end.max(span.end);
+        }
     }
     Ok(walk.scalars)
+}
+
+/// Refuses what the parser passes over and others don't: a NUL, at which it stops reading, and byte-order marks where
+/// a line starts, which are text to libyaml.
+fn check(text: &str) -> Result<(), Malformed> {
+    const MARK: &str = "\u{feff}";
+    if let Some(at) = memchr::memchr(0, text.as_bytes()) {
+        return Err(Malformed::new(text, at, "a NUL"));
+    }
+    let mut marks = memchr::memmem::find_iter(text.as_bytes(), MARK);
+    match marks.find(|at| *at > 0 && text[..*at].ends_with(['\n', '\r', '\u{feff}'])) {
+        Some(at) => Err(Malformed::new(text, at, "a byte-order mark inside the file")),
+        None => Ok(()),
+    }
+}
+
+/// How the text is read where parsers differ: like libyaml, which adds no line feed to a block whose last line is the
+/// file's last and has none.
+pub(super) fn reading() -> Options {
+    options! { emit_comments: false, block_scalar_eof_without_line_feed: true }
 }
 
 fn malformed(text: &str, error: &ScanError) -> Malformed {
@@ -100,14 +143,14 @@ struct Open {
 }
 
 impl Walk<'_> {
-    fn event(&mut self, event: &Event<'_>, span: &Range<usize>) {
+    fn event(&mut self, event: &Event<'_>, span: &Range<usize>) -> Result<(), Malformed> {
         match event {
             Event::Scalar(value, style, anchor, tag) => {
                 let key = self.node(span.start);
                 let is_bare = *style == ScalarStyle::Plain && *anchor == 0 && tag.is_none();
                 self.child(is_bare, key.is_some(), span);
                 if scan::contains(value.as_bytes()) {
-                    self.scalar(value, *style, span, key);
+                    self.scalar(value, *style, span, key)?;
                 }
             }
             Event::Alias(_) => {
@@ -123,6 +166,7 @@ impl Walk<'_> {
             Event::SequenceEnd | Event::MappingEnd => self.finish(span),
             _ => {}
         }
+        Ok(())
     }
 
     /// Counts a node in the mapping it is in. For a key: where it starts, with its anchor and tag.
@@ -162,8 +206,7 @@ impl Walk<'_> {
         if is_reference {
             self.scalars.truncate(open.scalars);
             let style = Style { is_string: false, block: None, key: None };
-            let text = &self.text[whole.clone()];
-            self.scalars.push(Scalar::new(text, whole.clone(), super::Style::Yaml(style)));
+            self.push(&self.text[whole.clone()], whole.clone(), style);
         }
         if let Some(key) = open.key.filter(|_| open.is_flow) {
             for scalar in &mut self.scalars[open.scalars..] {
@@ -192,22 +235,38 @@ impl Walk<'_> {
         };
     }
 
-    fn scalar(&mut self, value: &str, style: ScalarStyle, span: &Range<usize>, key: Option<usize>) {
-        let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
-        let block = is_block.then(|| Block::find(self.text, self.end, span)).flatten();
-        let span = block.as_ref().map_or(span.clone(), Block::span);
-        let key = key.filter(|_| !is_block).map(|start| start..span.end);
-        let style = Style { is_string: true, block, key };
-        self.scalars.push(Scalar::new(value, span, super::Style::Yaml(style)));
+    fn scalar(
+        &mut self,
+        value: &str,
+        style: ScalarStyle,
+        span: &Range<usize>,
+        key: Option<usize>,
+    ) -> Result<(), Malformed> {
+        let (span, block) = match style {
+            ScalarStyle::Literal | ScalarStyle::Folded => {
+                let block = Block::find(self.text, self.end, span);
+                let block =
+                    block.ok_or_else(|| Malformed::new(self.text, span.start, "block without a header"))?;
+                (block.span(), Some(block))
+            }
+            _ => (span.clone(), None),
+        };
+        let key = key.filter(|_| block.is_none()).map(|start| start..span.end);
+        self.push(value, span, Style { is_string: true, block, key });
+        Ok(())
+    }
+
+    fn push(&mut self, text: &str, span: Range<usize>, style: Style) {
+        self.scalars.push(Scalar::new(text, span, super::Style::Yaml(style)));
     }
 }
 
-/// Whether a flow mapping reads like a reference or a literal.
+/// Whether a flow mapping reads like a reference or a literal. As the whole of a value, a reference may hold blanks.
 fn is_spelled(mapping: &str) -> bool {
-    let mut found = scan::scan(mapping.as_bytes());
-    let is_literal =
-        found.next().is_some_and(|f| f.range == (0..mapping.len()) && f.kind == scan::Kind::Literal);
-    (is_literal || scan::is_reference(mapping.as_bytes())) && !mapping.contains(['\n', '\r'])
+    let is_literal = |f: scan::Found| f.kind == scan::Kind::Literal && f.range == (0..mapping.len());
+    let found = scan::scan(mapping.as_bytes()).next();
+    !mapping.contains(['\n', '\r'])
+        && (scan::is_reference(mapping.as_bytes()) || found.is_some_and(is_literal))
 }
 
 /// Whether the author says that this is a collection.
@@ -250,6 +309,12 @@ mod tests {
             "--- \"---\"\n...\n---\n- \"---\"\n",
         );
         check("\u{feff}a: '{vault://e/x}'\r\n", "\u{feff}\r\n", "\u{feff}a: \"\\ufeff\\r\\n\"\r\n");
+        check(
+            "a: x{vault://e/x} \t# c\n \t\nb: c{vault://e/x}\n\t\n\t",
+            "",
+            "a: \"x\" \t# c\n \t\nb: \"c\"\n\n",
+        );
+        check("x{vault://e/x}\n\t # c\n\t", "", "\"x\"\n # c\n\t");
         check("a: {b: 1}\nc: [d,  e]", "", "a: {b: 1}\nc: [d,  e]");
     }
 
@@ -289,7 +354,7 @@ mod tests {
         check("a: |  # c\n\n  b {vault://e/x}\n\n\n# d", "1\n\n 2", "a: |  # c\n\n  b 1\n\n   2\n\n\n# d");
         check("- >2-\r\n  b\r\n  {vault://e/x}\r\n- c", "1\n#2", "- |2-\r\n  b 1\r\n  #2\r\n- c");
         check("a:\n  - ! |+\n    {vault://e/x}\n\n  - c", "'\"\\", "a:\n  - ! |+\n    '\"\\\n\n  - c");
-        check("? |\n  {vault://e/x}\n: |\n  {vault://e/x}", "\t\n1", "? \"\\t\\n1\\n\"\n: \"\\t\\n1\\n\"\n");
+        check("? |\n  {vault://e/x}\n: |\n  {vault://e/x}", "\t\n1", "? \"\\t\\n1\\n\"\n: \"\\t\\n1\"\n");
     }
 
     #[test]
@@ -304,7 +369,7 @@ mod tests {
     #[test]
     fn a_key_that_readers_would_not_find_is_refused() {
         let reason = |text: &str, value: &str| rendered(text, value).map_err(|error| error.reason);
-        let (fits, exceeds) = ("é".repeat(998), "é".repeat(999));
+        let (fits, exceeds) = ("é".repeat(499), "é".repeat(500));
         for text in
             ["'{vault://e/x}': 1", "{vault://e/x} : 1", "- {'{vault://e/x}': 1}", "? '{vault://e/x}'\n: 1"]
         {
@@ -324,6 +389,7 @@ mod tests {
             ("a: @hunter2", 3..4, "unexpected character"),
             ("a: *b", 3..4, "while parsing node, found unknown anchor"),
             ("a: b\0c", 4..5, "a NUL"),
+            ("# a\n\u{feff}b{vault://e/x}", 4..7, "a byte-order mark inside the file"),
             ("a\n\tb: c", 4..5, "mapping values are not allowed in this context"),
         ] {
             let error = scalars(text).unwrap_err();

@@ -6,7 +6,8 @@ use super::*;
 /// end where a quote is open.
 fn files() -> impl Strategy<Value = String> {
     let line = (texts(), 0..5_u8, texts()).prop_map(|(value, style, comment)| {
-        let (value, comment) = (value.replace(['$', '\\'], ""), comment.replace(['\n', '\'', '"', '\\'], " "));
+        let (value, comment) =
+            (value.replace(['$', '\\'], ""), comment.replace(['\n', '\'', '"', '\\'], " "));
         let bare = value.replace(['\'', '"', ' ', '\n', '\t', '#'], "");
         match style {
             0 => format!("export A ='{}' # {comment}\n", value.replace('\'', "")),

@@ -6,9 +6,18 @@ use super::*;
 fn files() -> impl Strategy<Value = String> {
     let string = (texts(), any::<bool>()).prop_map(|(text, escaped)| {
         let quoted = serde_json::to_string(&text).unwrap();
-        if escaped { quoted.replace('{', "\\u007B").replace('/', "\\/").replace('é', "\\u00e9") } else { quoted }
+        if escaped {
+            quoted.replace('{', "\\u007B").replace('/', "\\/").replace('é', "\\u00e9")
+        } else {
+            quoted
+        }
     });
-    let leaf = prop_oneof![string.clone(), Just("-1.50e3".to_owned()), Just("null".to_owned()), Just(" true\r\n".to_owned())];
+    let leaf = prop_oneof![
+        string.clone(),
+        Just("-1.50e3".to_owned()),
+        Just("null".to_owned()),
+        Just(" true\r\n".to_owned())
+    ];
     leaf.prop_recursive(4, 30, 5, move |inner| {
         let entry = (string.clone(), inner.clone()).prop_map(|(key, value)| format!("{key}\t:\n {value}"));
         prop_oneof![

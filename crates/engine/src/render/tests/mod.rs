@@ -21,13 +21,79 @@ type Values = [String; 4];
 /// Values that some format, or some reader of it, has its difficulties with.
 fn values() -> impl Strategy<Value = Values> {
     let dense = proptest::sample::select(vec![
-        "'", "\"", "`", "\\", "$", "#", " #", " ", "  ", "\t", "\n", "\r", "\r\n", "a", "=", ":", ": ", "- ", "é", "😀",
-        "\u{85}", "\u{2028}", "\u{feff}", "\u{7f}", "\u{1}", "---", "\n...\n", "null", "%", "{", "}", "[", ",", "&", "*",
-        "|", ">", "!", "@", "\"\"\"", "'''", "\\n", "\\u0041", "{vault://env/0}", "{{vault://env/0}}", "\u{fffe}",
+        "'",
+        "\"",
+        "`",
+        "\\",
+        "$",
+        "#",
+        " #",
+        " ",
+        "  ",
+        "\t",
+        "\n",
+        "\r",
+        "\r\n",
+        "a",
+        "=",
+        ":",
+        ": ",
+        "- ",
+        "é",
+        "😀",
+        "\u{85}",
+        "\u{2028}",
+        "\u{feff}",
+        "\u{7f}",
+        "\u{1}",
+        "---",
+        "\n...\n",
+        "null",
+        "%",
+        "{",
+        "}",
+        "[",
+        ",",
+        "&",
+        "*",
+        "|",
+        ">",
+        "!",
+        "@",
+        "\"\"\"",
+        "'''",
+        "\\n",
+        "\\u0041",
+        "{vault://env/0}",
+        "{{vault://env/0}}",
+        "\u{fffe}",
     ]);
     let whole = proptest::sample::select(vec![
-        "", "null", "~", "true", "no", "0123", "1e3", "0x1F", "1_000", ".inf", "2026-11-01", "12:30:45", "---", "...", "<<",
-        "=", "{}", "[]", " ", "\n", "\n\n", "x\n", " x ", "-----BEGIN KEY-----\nab+/=\n-----END KEY-----\n", "\u{feff}",
+        "",
+        "null",
+        "~",
+        "true",
+        "no",
+        "0123",
+        "1e3",
+        "0x1F",
+        "1_000",
+        ".inf",
+        "2026-11-01",
+        "12:30:45",
+        "---",
+        "...",
+        "<<",
+        "=",
+        "{}",
+        "[]",
+        " ",
+        "\n",
+        "\n\n",
+        "x\n",
+        " x ",
+        "-----BEGIN KEY-----\nab+/=\n-----END KEY-----\n",
+        "\u{feff}",
     ]);
     let value = prop_oneof![
         4 => proptest::collection::vec(dense, 0..8).prop_map(|parts| parts.concat()),
@@ -61,15 +127,23 @@ fn render(format: Format, text: &[u8], values: &Values) -> Result<Vec<u8>, Unwri
     let resolved = document.scalars().iter().map(|s| resolve(s.text(), values)).collect::<Vec<_>>();
     let rendered = document.write(&resolved)?;
     check_spans(text, document.scalars().iter().map(super::Scalar::span));
-    for (index, scalar) in document.scalars().iter().enumerate() {
-        // The others unchanged: then all the bytes around this one are there.
-        let one = |(at, s): (usize, &super::Scalar)| if at == index { &resolved[index] } else { s.text() }.to_owned();
-        let one = document.write(&document.scalars().iter().enumerate().map(one).collect::<Vec<_>>())?;
-        if format != Format::Yaml {
-            assert!(one.starts_with(&text[..scalar.span().start]) && one.ends_with(&text[scalar.span().end..]));
-        }
+    // But for the tabs that YAML's readers cannot have after a quoted string.
+    if format != Format::Yaml || !text.contains(&b'\t') {
+        check_rest(text, document.scalars(), &rendered);
     }
     Ok(rendered.to_vec())
+}
+
+/// What is not a scalar's has its bytes and its order.
+fn check_rest(text: &[u8], scalars: &[super::Scalar], rendered: &[u8]) {
+    let (mut done, mut rest) = (0, rendered);
+    for scalar in scalars {
+        let kept = &text[done..scalar.span().start];
+        let at = memchr::memmem::find(rest, kept).filter(|at| done > 0 || *at == 0);
+        rest = &rest[at.expect("kept") + kept.len()..];
+        done = scalar.span().end;
+    }
+    assert!(rest.ends_with(&text[done..]));
 }
 
 /// Spans are in order, apart from each other, and cut no character.
@@ -93,29 +167,15 @@ enum Tree {
 }
 
 impl Tree {
-    /// The same with all strings resolved; mappings that are YAML's reading of a reference too.
+    /// The same with all strings resolved.
     fn resolve(&self, values: &Values) -> Tree {
         let all = |tree: &Tree| tree.resolve(values);
         match self {
             Tree::Text(text) => Tree::Text(resolve(text, values)),
             Tree::Seq(seq) => Tree::Seq(seq.iter().map(all).collect()),
-            Tree::Map(map) => match self.spelled().filter(|text| scan::contains(text.as_bytes())) {
-                Some(text) => Tree::Text(resolve(&text, values)),
-                None => Tree::Map(map.iter().map(|(key, value)| (all(key), all(value))).collect()),
-            },
+            Tree::Map(map) => Tree::Map(map.iter().map(|(key, value)| (all(key), all(value))).collect()),
             other => other.clone(),
         }
-    }
-
-    /// How a flow mapping of keys without values is spelled.
-    fn spelled(&self) -> Option<String> {
-        let Tree::Map(map) = self else { return None };
-        let keys = map.iter().map(|entry| match entry {
-            (Tree::Text(key), Tree::Null) => Some(key.clone()),
-            (key, Tree::Null) => key.spelled(),
-            _ => None,
-        });
-        Some(format!("{{{}}}", keys.collect::<Option<Vec<_>>>()?.join(",")))
     }
 }
 
@@ -190,10 +250,27 @@ impl<'de> Visitor<'de> for Reader {
 }
 
 /// References and what may stand around them, as the texts of strings.
-fn texts() -> impl Strategy<Value = String> {
+fn texts() -> impl Strategy<Value = String> + Clone {
     let part = proptest::sample::select(vec![
-        "{vault://env/0}", "{vault://env/1#2}", "{vault://env/2?ttl=5&x=y z}", "{{vault://env/3}}", "{vault://env/3", "a", " ",
-        "é", "'", "\"", "\\", "\n", "\t", "#", ":", "$", "{", "}}", "😀",
+        "{vault://env/0}",
+        "{vault://env/1#2}",
+        "{vault://env/2?ttl=5&x=y z}",
+        "{{vault://env/3}}",
+        "{vault://env/3",
+        "a",
+        " ",
+        "é",
+        "'",
+        "\"",
+        "\\",
+        "\n",
+        "\t",
+        "#",
+        ":",
+        "$",
+        "{",
+        "}}",
+        "😀",
     ]);
     proptest::collection::vec(part, 0..6).prop_map(|parts| parts.concat())
 }
