@@ -25,6 +25,7 @@ use crate::Failure;
 use crate::cache::{Cache, Cell, CellKey};
 use crate::declarative::VaultEntity;
 use crate::entry::{Policy, State};
+use crate::hide::Hidden;
 use crate::select::select;
 use crate::settings::{self, Settings};
 use crate::template::Template;
@@ -138,6 +139,7 @@ pub struct Engine {
 struct Opened {
     id: u64,
     backend: Arc<dyn Backend>,
+    hidden: Hidden,
 }
 
 /// What a vault's configuration and the options in a reference's query say about how to get its secret. References
@@ -306,7 +308,9 @@ impl Engine {
             if let Err(error) = &result {
                 warn!(vault = reference.vault(), resource = %reference.resource(), kind = %error.kind(), "fetch failed");
             }
-            result.map_err(|error| error.within(format!("vault `{}`", reference.vault())))
+            result.map_err(|error| {
+                opened.hidden.in_error(error).within(format!("vault `{}`", reference.vault()))
+            })
         };
         plan.cell.get(&plan.route.policy, &*self.clock, fetch).await
     }
@@ -383,9 +387,10 @@ impl Engine {
                 }
             }
             debug!(vault = vault.name(), backend = vault.definition().name, "opening");
+            let hidden = Hidden::new(&own, &values);
             let backend = (vault.definition().open)(&values, &self.context)
-                .map_err(|error| error.within(format!("vault `{}`", vault.name())))?;
-            Ok(Opened { id: self.opened_count.fetch_add(1, Ordering::Relaxed), backend })
+                .map_err(|error| hidden.in_error(error).within(format!("vault `{}`", vault.name())))?;
+            Ok(Opened { id: self.opened_count.fetch_add(1, Ordering::Relaxed), backend, hidden })
         })
         .await?;
         Ok(cell)
