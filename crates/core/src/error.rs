@@ -128,18 +128,6 @@ impl Error {
         self.change(|inner| inner.message = format!("{context}: {}", inner.message))
     }
 
-    /// The same error with `[secret]` in the place of this text, wherever it stands. An empty text is nowhere.
-    pub fn without(self, secret: &str) -> Self {
-        let holds = |text: &str| !secret.is_empty() && text.contains(secret);
-        if !holds(self.message()) && !self.hint().is_some_and(holds) {
-            return self;
-        }
-        self.change(|inner| {
-            inner.message = inner.message.replace(secret, "[secret]");
-            inner.hint = inner.hint.as_ref().map(|hint| hint.replace(secret, "[secret]"));
-        })
-    }
-
     fn change(mut self, change: impl FnOnce(&mut Inner)) -> Self {
         change(Arc::make_mut(&mut self.0));
         self

@@ -25,6 +25,7 @@ use crate::Failure;
 use crate::cache::{Cache, Cell, CellKey};
 use crate::declarative::VaultEntity;
 use crate::entry::{Policy, State};
+use crate::hide::Hidden;
 use crate::select::select;
 use crate::settings::{self, Settings};
 use crate::template::Template;
@@ -139,19 +140,8 @@ struct Opened {
     id: u64,
     backend: Arc<dyn Backend>,
     fetches: Semaphore,
-    /// What the references in its options stood for. A backend takes it for a directory or a host, and says so.
-    hidden: Vec<Secret>,
-}
-
-impl Opened {
-    /// An error of the backend without what it must not show.
-    fn cleared(&self, error: Error) -> Error {
-        clear(error, &self.hidden)
-    }
-}
-
-fn clear(error: Error, hidden: &[Secret]) -> Error {
-    hidden.iter().filter_map(|secret| secret.expose_str().ok()).fold(error, Error::without)
+    /// What the references in its options stood for.
+    hidden: Hidden,
 }
 
 /// What a vault's configuration and the options in a reference's query say about how to get its secret. References
@@ -261,7 +251,13 @@ impl Engine {
             return Ok(Some(OptionValue::List(items)));
         }
         let mut text = self.setting_text(&text).await?;
-        let value = settings::read(key, &text).map_err(failure);
+        let value = match self.vaults.option_of_setting(key) {
+            Some(spec) => spec
+                .read(&RawValue::Text(text.clone()))
+                .map_err(|why| Error::new(ErrorKind::InvalidConfig, format!("setting `{key}` {why}"))),
+            None => settings::read(key, &text),
+        }
+        .map_err(failure);
         text.zeroize();
         value
     }
@@ -319,7 +315,9 @@ impl Engine {
             if let Err(error) = &result {
                 warn!(vault = reference.vault(), resource = %reference.resource(), kind = %error.kind(), "fetch failed");
             }
-            result.map_err(|error| opened.cleared(error).within(format!("vault `{}`", reference.vault())))
+            result.map_err(|error| {
+                opened.hidden.in_error(error).within(format!("vault `{}`", reference.vault()))
+            })
         };
         plan.cell.get(&plan.route.policy, &*self.clock, fetch).await
     }
@@ -392,9 +390,9 @@ impl Engine {
                 }
             }
             debug!(vault = vault.name(), backend = vault.definition().name, "opening");
-            let hidden: Vec<Secret> = own.iter().filter_map(|option| hidden(option, &values)).collect();
+            let hidden = Hidden::new(&own, &values);
             let backend = (vault.definition().open)(&values, &self.context)
-                .map_err(|error| clear(error, &hidden).within(format!("vault `{}`", vault.name())))?;
+                .map_err(|error| hidden.in_error(error).within(format!("vault `{}`", vault.name())))?;
             let id = self.opened_count.fetch_add(1, Ordering::Relaxed);
             Ok(Opened { id, backend, fetches: Semaphore::new(FETCHES_AT_ONCE), hidden })
         })
@@ -436,18 +434,6 @@ impl Engine {
             Ok(values)
         })
     }
-}
-
-/// The text of an option whose value came out of a reference, unless it is so short that it stands everywhere.
-fn hidden(option: &EffectiveOption, values: &OptionValues) -> Option<Secret> {
-    const HIDDEN_BYTES_MIN: usize = 3;
-    let came_out = matches!(&option.raw, RawValue::Text(text) if scan::contains(text.as_bytes()));
-    match values.get(option.spec.name).filter(|_| came_out)? {
-        OptionValue::Text(text) => Some(Secret::new(text.as_str())),
-        OptionValue::Secret(secret) => Some(secret.clone()),
-        _ => None,
-    }
-    .filter(|secret| secret.expose().len() >= HIDDEN_BYTES_MIN)
 }
 
 fn is_common(option: &EffectiveOption) -> bool {
