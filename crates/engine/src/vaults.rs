@@ -150,11 +150,18 @@ impl Vault {
 
     /// Values of options that cannot be used, in the query or in the vault's own configuration.
     pub(crate) fn check_options(&self, reference: &Reference) -> Vec<Error> {
-        self.effective(reference)
-            .iter()
-            .filter(|option| option.references().is_empty())
-            .filter_map(|option| option.spec.read(&option.raw).err().map(|why| self.bad_option(option, &why)))
-            .collect()
+        self.effective(reference).iter().filter_map(|option| self.fault(option)).collect()
+    }
+
+    /// What is wrong with an option's value before references in it are resolved.
+    fn fault(&self, option: &EffectiveOption) -> Option<Error> {
+        match &option.raw {
+            RawValue::Text(text) if scan::contains(text.as_bytes()) => {
+                let failure = Template::parse(text.as_bytes()).err()?.into_iter().next()?;
+                Some(failure.error.within(format!("option `{}` of vault `{}`", option.spec.name, self.name)))
+            }
+            raw => option.spec.read(raw).err().map(|why| self.bad_option(option, &why)),
+        }
     }
 
     /// A version that the backend cannot tell apart.
@@ -337,11 +344,10 @@ impl Vaults {
                 }
                 Some(spec) => {
                     let option = EffectiveOption { spec, raw: raw.clone(), origin: OptionOrigin::Entity };
-                    let fault = option.references().is_empty().then(|| spec.read(raw).err()).flatten();
                     vault.set.insert(spec.name, (raw.clone(), OptionOrigin::Entity));
-                    match fault {
+                    match vault.fault(&option) {
                         None => continue,
-                        Some(why) => vault.bad_option(&option, &why),
+                        Some(error) => error,
                     }
                 }
             };
