@@ -61,13 +61,8 @@ pub struct EffectiveOption {
 impl EffectiveOption {
     /// The references in the value.
     fn references(&self) -> Vec<Reference> {
-        match &self.raw {
-            RawValue::Text(text) if scan::contains(text.as_bytes()) => {
-                Template::parse(text.as_bytes()).map(|template| template.references().cloned().collect())
-            }
-            _ => Ok(Vec::new()),
-        }
-        .unwrap_or_default()
+        let templates = texts(&self.raw).iter().filter_map(|text| Template::parse(text.as_bytes()).ok());
+        templates.flat_map(|template| template.references().cloned().collect::<Vec<_>>()).collect()
     }
 
     /// The value as it can be shown: of a secret option, only a reference.
@@ -155,13 +150,12 @@ impl Vault {
 
     /// What is wrong with an option's value before references in it are resolved.
     fn fault(&self, option: &EffectiveOption) -> Option<Error> {
-        match &option.raw {
-            RawValue::Text(text) if scan::contains(text.as_bytes()) => {
-                let failure = Template::parse(text.as_bytes()).err()?.into_iter().next()?;
-                Some(failure.error.within(format!("option `{}` of vault `{}`", option.spec.name, self.name)))
-            }
-            raw => option.spec.read(raw).err().map(|why| self.bad_option(option, &why)),
+        if !texts(&option.raw).iter().any(|text| scan::contains(text.as_bytes())) {
+            return option.spec.read(&option.raw).err().map(|why| self.bad_option(option, &why));
         }
+        let parsed = texts(&option.raw).iter().map(|text| Template::parse(text.as_bytes()));
+        let failure = parsed.filter_map(Result::err).flatten().next()?;
+        Some(failure.error.within(format!("option `{}` of vault `{}`", option.spec.name, self.name)))
     }
 
     /// A version that the backend cannot tell apart.
@@ -185,6 +179,15 @@ impl Vault {
         let doc = option.spec.doc.split_whitespace().collect::<Vec<_>>().join(" ");
         Error::new(kind, message)
             .with_hint(format!("`{}`: {doc} It was set in: {}", option.spec.name, option.origin))
+    }
+}
+
+/// The texts of a value, each of which may hold references.
+fn texts(raw: &RawValue) -> &[String] {
+    match raw {
+        RawValue::Text(text) => std::slice::from_ref(text),
+        RawValue::List(items) => items,
+        RawValue::Null | RawValue::Boolean(_) => &[],
     }
 }
 

@@ -4,8 +4,11 @@
 
 mod common;
 
-use vaultref::Engine;
+use std::sync::Arc;
+
+use vaultref::{Definition, Engine, Error, Payload, Resource, Version};
 use vaultref_backends::REGISTRY;
+use vaultref_core::{Backend, BoxFuture, Versions};
 
 use common::{builder, got, told};
 
@@ -27,7 +30,7 @@ fn engine(settings: &str, vaults: &str) -> Engine {
 fn faults(settings: &str, vaults: &str) -> Vec<(String, String, String)> {
     let text = format!("vaults: [{vaults}]");
     let failures = builder(REGISTRY, ENVIRONMENT, settings, &text).build().err().unwrap();
-    let hint = |error: &vaultref::Error| error.hint().unwrap().to_owned();
+    let hint = |error: &Error| error.hint().unwrap().to_owned();
     failures.iter().map(|f| (text[f.range.clone()].to_owned(), told(&f.error), hint(&f.error))).collect()
 }
 
@@ -170,6 +173,46 @@ async fn an_option_can_be_a_reference_to_another_vault() {
             "{reference}"
         );
     }
+}
+
+vaultref_core::options! {
+    /// What the vault below is told.
+    struct Options {
+        /// What it answers.
+        names: Vec<String> => { required: true },
+    }
+}
+
+/// A vault that answers with its option.
+#[derive(Debug)]
+struct Names(Vec<String>);
+
+impl Backend for Names {
+    fn fetch<'a>(&'a self, _: &'a Resource, _: Option<&'a Version>) -> BoxFuture<'a, Result<Payload, Error>> {
+        Box::pin(async { Ok(Payload::new(self.0.join(","))) })
+    }
+}
+
+static NAMES: &[Definition] = &[Definition {
+    name: "names",
+    about: "for tests",
+    options: Options::SPECS,
+    versions: Versions::None,
+    open: |values, _| Ok(Arc::new(Names(Options::from_values(values).unwrap().names))),
+}];
+
+#[tokio::test]
+async fn each_item_of_a_list_can_be_a_reference() {
+    let vaults = "{name: names, prefix: aa, config: {names: [a, '{vault://bb/x}', 'c{vault://bb/x}']}}, \
+                  {name: names, prefix: bb, config: {names: b}}, \
+                  {name: names, prefix: cc, config: {names: [a, '{vault://cc/x}']}}";
+    let engine = builder(NAMES, &[], "", &format!("vaults: [{vaults}]")).build().unwrap();
+    assert_eq!(got(&engine, "{vault://aa/x}").await.as_deref(), Ok("a,b,cb"));
+    assert!(got(&engine, "{vault://cc/x}").await.unwrap_err().contains("in a circle: cc.names"));
+    let broken = "vaults: [{name: names, prefix: aa, config: {names: [a, '{vault://bb}']}}]";
+    let failures = builder(NAMES, &[], "", broken).build().err().unwrap();
+    let expected = "InvalidReference: option `names` of vault `aa`: reference url is missing path";
+    assert_eq!(failures.iter().map(|f| told(&f.error)).collect::<Vec<_>>(), [expected]);
 }
 
 #[tokio::test]
