@@ -410,17 +410,13 @@ impl Engine {
             let mut values = OptionValues::new();
             for option in options {
                 let mut raw = option.raw.clone();
-                if let RawValue::Text(text) = &mut raw
-                    && scan::contains(text.as_bytes())
-                {
+                for text in texts_mut(&mut raw).iter_mut().filter(|text| scan::contains(text.as_bytes())) {
                     let context = format!("option `{}` of vault `{}`", option.spec.name, vault.name());
                     let rendered = self.setting_text(text).await;
                     *text = rendered.map_err(|failures| first(failures).within(&context))?;
                 }
                 let value = option.spec.read(&raw).map_err(|why| vault.bad_option(option, &why));
-                if let RawValue::Text(text) = &mut raw {
-                    text.zeroize();
-                }
+                texts_mut(&mut raw).iter_mut().for_each(Zeroize::zeroize);
                 // An option that is set to nothing has its default, if there is one.
                 let default = || option.spec.default.map(|text| RawValue::Text(text.to_owned()));
                 let value = match value? {
@@ -433,6 +429,14 @@ impl Engine {
             }
             Ok(values)
         })
+    }
+}
+
+fn texts_mut(raw: &mut RawValue) -> &mut [String] {
+    match raw {
+        RawValue::Text(text) => std::slice::from_mut(text),
+        RawValue::List(items) => items,
+        RawValue::Null | RawValue::Boolean(_) => &mut [],
     }
 }
 
