@@ -25,6 +25,7 @@ use crate::Failure;
 use crate::cache::{Cache, Cell, CellKey};
 use crate::declarative::VaultEntity;
 use crate::entry::{Policy, State};
+use crate::hide::Hidden;
 use crate::select::select;
 use crate::settings::{self, Settings};
 use crate::template::Template;
@@ -139,6 +140,8 @@ struct Opened {
     id: u64,
     backend: Arc<dyn Backend>,
     fetches: Semaphore,
+    /// What the references in its options stood for.
+    hidden: Hidden,
 }
 
 /// What a vault's configuration and the options in a reference's query say about how to get its secret. References
@@ -248,7 +251,13 @@ impl Engine {
             return Ok(Some(OptionValue::List(items)));
         }
         let mut text = self.setting_text(&text).await?;
-        let value = settings::read(key, &text).map_err(failure);
+        let value = match self.vaults.option_of_setting(key) {
+            Some(spec) => spec
+                .read(&RawValue::Text(text.clone()))
+                .map_err(|why| Error::new(ErrorKind::InvalidConfig, format!("setting `{key}` {why}"))),
+            None => settings::read(key, &text),
+        }
+        .map_err(failure);
         text.zeroize();
         value
     }
@@ -306,7 +315,9 @@ impl Engine {
             if let Err(error) = &result {
                 warn!(vault = reference.vault(), resource = %reference.resource(), kind = %error.kind(), "fetch failed");
             }
-            result.map_err(|error| error.within(format!("vault `{}`", reference.vault())))
+            result.map_err(|error| {
+                opened.hidden.in_error(error).within(format!("vault `{}`", reference.vault()))
+            })
         };
         plan.cell.get(&plan.route.policy, &*self.clock, fetch).await
     }
@@ -379,10 +390,11 @@ impl Engine {
                 }
             }
             debug!(vault = vault.name(), backend = vault.definition().name, "opening");
+            let hidden = Hidden::new(&own, &values);
             let backend = (vault.definition().open)(&values, &self.context)
-                .map_err(|error| error.within(format!("vault `{}`", vault.name())))?;
+                .map_err(|error| hidden.in_error(error).within(format!("vault `{}`", vault.name())))?;
             let id = self.opened_count.fetch_add(1, Ordering::Relaxed);
-            Ok(Opened { id, backend, fetches: Semaphore::new(FETCHES_AT_ONCE) })
+            Ok(Opened { id, backend, fetches: Semaphore::new(FETCHES_AT_ONCE), hidden })
         })
         .await?;
         Ok(cell)
@@ -405,7 +417,13 @@ impl Engine {
                 }
                 let value = option.spec.read(&raw).map_err(|why| vault.bad_option(option, &why));
                 texts_mut(&mut raw).iter_mut().for_each(Zeroize::zeroize);
-                if let Some(value) = value? {
+                // An option that is set to nothing has its default, if there is one.
+                let default = || option.spec.default.map(|text| RawValue::Text(text.to_owned()));
+                let value = match value? {
+                    None => default().and_then(|raw| option.spec.read(&raw).ok().flatten()),
+                    value => value,
+                };
+                if let Some(value) = value {
                     values.insert(option.spec.name, value);
                 }
             }
