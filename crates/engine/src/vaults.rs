@@ -183,7 +183,7 @@ impl Vault {
 }
 
 /// The texts of a value, each of which may hold references.
-fn texts(raw: &RawValue) -> &[String] {
+pub(crate) fn texts(raw: &RawValue) -> &[String] {
     match raw {
         RawValue::Text(text) => std::slice::from_ref(text),
         RawValue::List(items) => items,

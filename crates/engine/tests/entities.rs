@@ -6,7 +6,7 @@ mod common;
 
 use std::sync::Arc;
 
-use vaultref::{Definition, Engine, Error, Payload, Resource, Version};
+use vaultref::{Definition, Engine, Error, ErrorKind, Payload, Resource, Version};
 use vaultref_backends::REGISTRY;
 use vaultref_core::{Backend, BoxFuture, Versions};
 
@@ -150,7 +150,7 @@ async fn an_option_can_be_a_reference_to_another_vault() {
     for (reference, expected) in [
         ("{vault://aa/x}", Ok("mine")),
         ("{vault://bb/x}", Ok("yours")),
-        ("{vault://part/x}", Err("NotFound: vault `part`: variable `MMY_X` is not set")),
+        ("{vault://part/x}", Err("NotFound: vault `part`: variable `[secret]X` is not set")),
         ("{vault://part/encoded?prefix=}", Ok("hello")),
         (
             "{vault://bad/x}",
@@ -188,8 +188,16 @@ vaultref_core::options! {
 struct Names(Vec<String>);
 
 impl Backend for Names {
-    fn fetch<'a>(&'a self, _: &'a Resource, _: Option<&'a Version>) -> BoxFuture<'a, Result<Payload, Error>> {
-        Box::pin(async { Ok(Payload::new(self.0.join(","))) })
+    fn fetch<'a>(
+        &'a self,
+        resource: &'a Resource,
+        _: Option<&'a Version>,
+    ) -> BoxFuture<'a, Result<Payload, Error>> {
+        let names = self.0.join(",");
+        Box::pin(std::future::ready(match resource.as_str() {
+            "refused" => Err(Error::new(ErrorKind::Denied, format!("{names} may not"))),
+            _ => Ok(Payload::new(names)),
+        }))
     }
 }
 
@@ -204,10 +212,14 @@ static NAMES: &[Definition] = &[Definition {
 #[tokio::test]
 async fn each_item_of_a_list_can_be_a_reference() {
     let vaults = "{name: names, prefix: aa, config: {names: [a, '{vault://bb/x}', 'c{vault://bb/x}']}}, \
-                  {name: names, prefix: bb, config: {names: b}}, \
+                  {name: names, prefix: bb, config: {names: bob}}, \
                   {name: names, prefix: cc, config: {names: [a, '{vault://cc/x}']}}";
     let engine = builder(NAMES, &[], "", &format!("vaults: [{vaults}]")).build().unwrap();
-    assert_eq!(got(&engine, "{vault://aa/x}").await.as_deref(), Ok("a,b,cb"));
+    assert_eq!(got(&engine, "{vault://aa/x}").await.as_deref(), Ok("a,bob,cbob"));
+    assert_eq!(
+        got(&engine, "{vault://aa/refused}").await.unwrap_err(),
+        "Denied: vault `aa`: a,[secret],c[secret] may not"
+    );
     assert!(got(&engine, "{vault://cc/x}").await.unwrap_err().contains("in a circle: cc.names"));
     let broken = "vaults: [{name: names, prefix: aa, config: {names: [a, '{vault://bb}']}}]";
     let failures = builder(NAMES, &[], "", broken).build().err().unwrap();
@@ -268,7 +280,7 @@ async fn a_vault_that_is_not_there_is_named_with_the_one_that_may_be_meant() {
         ("{vault://hashicorp/x}", "vaults: env, fs, prod-db"),
     ] {
         let error = engine.resolve(&reference.parse().unwrap()).await.unwrap_err();
-        assert_eq!(error.kind(), vaultref::ErrorKind::InvalidReference);
+        assert_eq!(error.kind(), ErrorKind::InvalidReference);
         assert_eq!(error.hint(), Some(hint), "{reference}");
     }
 }
