@@ -64,6 +64,11 @@ impl Postgres {
         self.port
     }
 
+    /// The folder that the server's programs are in, `psql` among them.
+    pub fn programs(&self) -> &Path {
+        &self.programs.bin
+    }
+
     /// The name of the superuser.
     pub fn superuser(&self) -> &str {
         &self.superuser
