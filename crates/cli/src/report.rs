@@ -184,7 +184,8 @@ impl Excerpt {
             blotted(&text[key..from]).chars().chain(std::iter::repeat(' ')).take(width).collect();
         let before = format!("{}{gap}", text[..key].replace('\t', " "));
         let marked = mark_text(&text[from..to], from < key_length(text) && !source.is_value, shown);
-        let after = blotted(&text[to..]);
+        // One mark for both is enough.
+        let after = if marked.ends_with('…') { String::new() } else { blotted(&text[to..]) };
         let mark = before.len()..before.len() + marked.len();
         Self { label: printable(&source.label), text: format!("{before}{marked}{after}"), line, mark }
     }
@@ -239,9 +240,10 @@ fn blotted(text: &str) -> String {
 /// What stands there is a name in every format, but for lines inside a value of several lines: those of base64 end
 /// with `=`. So it has to look like a name, too.
 fn key_length(line: &str) -> usize {
-    let end = line.find(['=', ':']).unwrap_or(0);
-    let mut words = line[..end].split([' ', '\t', '_', '-', '.', '"', '\'', '{', '[', ',']);
-    if end > 0 && words.all(is_word) { end + 1 } else { 0 }
+    let end = line.find(['=', ':']).filter(|end| !line[*end..].starts_with("://")).unwrap_or(0);
+    let key = line[..end].trim_start_matches([' ', '\t', '-', '{', '[', ',']);
+    let key = key.strip_prefix("export ").unwrap_or(key).trim_end().trim_matches(['"', '\'']);
+    if !key.is_empty() && key.split(['_', '-', '.']).all(is_word) { end + 1 } else { 0 }
 }
 
 /// Letters, of which few stand out, and at most three digits behind them: hardly ever what a random text is.
@@ -298,12 +300,20 @@ error: gone
     fn a_line_inside_a_value_is_not_taken_for_a_key() {
         let line = |line: &str| line[..key_length(line)].to_owned();
         for key in
-            ["  url:", "- prefix:", "{\"a\":", "export PG_PASSWORD=", "dbPassword2 =", "vault_hcv_token="]
+            ["  url:", "- prefix:", "- { \"a\" :", "export PG_PASSWORD=", "dbPassword2 =", "vault_hcv_token="]
         {
             assert_eq!(line(&format!("{key} x")), key);
         }
-        for no_key in ["aHVudGVyMnM=", "  b3BlbnNlc2FtZQ== {", "6f70656e736573616d65: x", "x@y: z", "x", "=x"]
-        {
+        for no_key in [
+            "aHVudGVyMnM=",
+            "  b3BlbnNlc2FtZQ== {",
+            "6f70656e736573616d65: x",
+            "x@y: z",
+            "x",
+            "=x",
+            "open sesame=",
+            "http://x",
+        ] {
             assert_eq!(line(no_key), "");
         }
     }

@@ -333,4 +333,12 @@ mod tests {
         assert!(!entry.succeeded(Moment::START, Payload::new("a"), &policy, 0.0));
         assert!(entry.succeeded(Moment::START, Payload::new("b"), &policy, 0.0));
     }
+
+    #[test]
+    fn its_debug_output_shows_no_payload() {
+        let mut entry = Entry::default();
+        entry.succeeded(Moment::START, Payload::new("hunter2"), &policy(10.0, 0.0, None), 0.0);
+        let shown = format!("{entry:?}");
+        assert!(shown.contains("[secret]") && !shown.contains("hunter2"), "{shown}");
+    }
 }

@@ -7,6 +7,7 @@ mod settings;
 
 mod cache;
 pub mod entry;
+mod hide;
 mod json;
 mod select;
 mod template;

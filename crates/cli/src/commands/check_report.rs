@@ -153,6 +153,7 @@ fn sarif(findings: &[Finding]) -> Value {
                 "version": env!("CARGO_PKG_VERSION"),
                 "rules": rules,
             } },
+            "columnKind": "unicodeCodePoints",
             "results": results,
         }],
     })

@@ -38,7 +38,7 @@ pub(crate) fn config(session: &Session, args: &args::Config, speaker: &Speaker) 
         };
         output::data(output::table(&rows.iter().map(shown).collect::<Vec<_>>()).as_bytes())?;
     }
-    warn(session, speaker);
+    warn(session, args, speaker);
     if problems.is_empty() { Ok(crate::exit::OK) } else { Err(problems) }
 }
 
@@ -119,7 +119,7 @@ fn placed(session: &Session, key: &str, failure: Failure) -> Problem {
 }
 
 /// What else is to know: vault settings without effect, and keys that only Kong uses.
-fn warn(session: &Session, speaker: &Speaker) {
+fn warn(session: &Session, args: &args::Config, speaker: &Speaker) {
     for warning in session.engine.vaults().warnings() {
         speaker.problems(&[warning.clone().into()], Severity::Warning, &|_| String::new());
     }
@@ -130,7 +130,7 @@ fn warn(session: &Session, speaker: &Speaker) {
         .filter(|(_, _, meant)| meant.is_none())
         .map(|(key, ..)| key)
         .collect();
-    if !unused.is_empty() {
+    if args.keys.is_empty() && !unused.is_empty() {
         speaker.warning(
             Error::new(ErrorKind::InvalidConfig, format!("not used by vaultref: {}", unused.join(", ")))
                 .with_hint("`vaultref config` lists the settings that are"),

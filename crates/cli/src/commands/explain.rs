@@ -14,7 +14,7 @@ use crate::report::Problem;
 use crate::setup::Session;
 
 pub(crate) fn explain(session: &Session, args: &args::Explain) -> Result<u8, Vec<Problem>> {
-    let references = get::parse(&args.references)?;
+    let references = get::parse(session, &args.references)?;
     let explained: Vec<_> =
         references.iter().map(|reference| (reference, session.engine.explain(reference))).collect();
     if args.json {

@@ -11,7 +11,7 @@ use crate::report::{Problem, Source};
 use crate::setup::{Session, warn_of_unknown_options};
 
 pub(crate) fn get(session: &Session, args: &args::Get, speaker: &Speaker) -> Result<u8, Vec<Problem>> {
-    let references = parse(&args.references)?;
+    let references = parse(session, &args.references)?;
     warn_of_unknown_options(&session.engine, &references, speaker);
     let results = session.runtime.block_on(session.engine.resolve_many(&references));
     if args.json {
@@ -37,14 +37,16 @@ pub(crate) fn get(session: &Session, args: &args::Get, speaker: &Speaker) -> Res
 }
 
 /// Parses what was typed. All that cannot be parsed are reported.
-pub(crate) fn parse(texts: &[String]) -> Result<Vec<Reference>, Vec<Problem>> {
+pub(crate) fn parse(session: &Session, texts: &[String]) -> Result<Vec<Reference>, Vec<Problem>> {
     let (mut references, mut problems) = (Vec::new(), Vec::new());
     for text in texts {
         match Reference::parse_short(text) {
             Ok(reference) => references.push(reference),
             Err(error) => {
                 let error = match error {
-                    ParseError::MissingPath if is_name(text) => {
+                    ParseError::MissingPath
+                        if is_name(text) && session.engine.vaults().lookup(text).is_err() =>
+                    {
                         Error::from(error).with_hint(format!("did you mean `env/{text}`?"))
                     }
                     error => error.into(),

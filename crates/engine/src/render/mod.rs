@@ -44,7 +44,6 @@ pub(crate) use malformed::utf8;
 use splice::Splice;
 
 /// A file of a known format, and the strings in it that hold references.
-#[derive(Debug)]
 pub struct Document<'t> {
     format: Format,
     text: &'t [u8],
@@ -134,6 +133,14 @@ impl Scalar {
             Style::Properties(style) => splice.replace(&self.span, &style.escape(value)),
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for Document<'_> {
+    /// Without the text, which holds whatever stands around references.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Document");
+        shown.field("format", &self.format).field("scalars", &self.scalars).finish_non_exhaustive()
     }
 }
 
