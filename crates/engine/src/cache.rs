@@ -34,6 +34,8 @@ pub(crate) struct Cache {
     selected: OnceLock<papaya::HashMap<Reference, Selected, Hasher>>,
     /// How many there are of each, as far as inserting goes: counting the maps would walk them.
     selected_count: AtomicUsize,
+    /// Counts the changes of any cell: while it stands still, nobody has to look whether theirs changed.
+    epoch: Arc<AtomicU64>,
     entries_max: usize,
 }
 
@@ -42,7 +44,13 @@ struct Selected {
     secret: Secret,
     generation: u64,
     cell: Arc<Cell>,
+    /// The epoch at which the cell was found to serve this without an end. It spares a look at the cell, which
+    /// would cost more than all the rest: it is hardly ever in the processor's cache.
+    lasting_at: AtomicU64,
 }
+
+/// No epoch is that high.
+const NOT_LASTING: u64 = u64::MAX;
 
 impl Cache {
     pub(crate) fn new(entries_max: usize) -> Self {
@@ -50,6 +58,7 @@ impl Cache {
             cells: Mutex::default(),
             selected: OnceLock::new(),
             selected_count: AtomicUsize::new(0),
+            epoch: Arc::default(),
             entries_max,
         }
     }
@@ -59,7 +68,17 @@ impl Cache {
     pub(crate) fn selected(&self, reference: &Reference, clock: &dyn Clock) -> Option<Secret> {
         let selected = self.selected.get()?.pin();
         let found = selected.get(reference)?;
-        found.cell.serves(found.generation, clock).then(|| found.secret.clone())
+        // Read before the cell is: a change in between makes the next get look again.
+        let epoch = self.epoch.load(Ordering::Acquire);
+        if found.lasting_at.load(Ordering::Relaxed) == epoch {
+            return Some(found.secret.clone());
+        }
+        if !found.cell.serves(found.generation, clock) {
+            return None;
+        }
+        let lasting_at = if found.cell.is_lasting() { epoch } else { NOT_LASTING };
+        found.lasting_at.store(lasting_at, Ordering::Relaxed);
+        Some(found.secret.clone())
     }
 
     /// Remembers what was selected for a reference out of a cell's payload of that generation.
@@ -70,7 +89,12 @@ impl Cache {
             all.clear();
             self.selected_count.store(1, Ordering::Relaxed);
         }
-        let selected = Selected { secret: secret.clone(), generation, cell: Arc::clone(cell) };
+        let selected = Selected {
+            secret: secret.clone(),
+            generation,
+            cell: Arc::clone(cell),
+            lasting_at: AtomicU64::new(NOT_LASTING),
+        };
         all.insert(reference.clone(), selected);
     }
 
@@ -83,7 +107,7 @@ impl Cache {
         if cells.len() >= self.entries_max {
             make_room(&mut cells, self.entries_max, clock.now());
         }
-        Arc::clone(cells.entry(key).or_insert_with(|| Arc::new(Cell::new())))
+        Arc::clone(cells.entry(key).or_insert_with(|| Arc::new(Cell::new(Arc::clone(&self.epoch)))))
     }
 }
 
@@ -108,6 +132,8 @@ fn make_room(cells: &mut HashMap<CellKey, Arc<Cell>, Hasher>, entries_max: usize
 /// The cached payload of one resource.
 #[derive(Debug)]
 pub(crate) struct Cell {
+    /// The cache's.
+    epoch: Arc<AtomicU64>,
     entry: Mutex<Entry>,
     /// Held by whoever fetches; those who wait for it share the result.
     flight: tokio::sync::Mutex<Option<(u64, Error)>>,
@@ -123,8 +149,9 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    fn new() -> Self {
+    fn new(epoch: Arc<AtomicU64>) -> Self {
         Self {
+            epoch,
             entry: Mutex::default(),
             flight: tokio::sync::Mutex::default(),
             attempts: AtomicU64::new(0),
@@ -144,6 +171,11 @@ impl Cell {
         let until = self.served_until.load(Ordering::Acquire);
         self.generation.load(Ordering::Acquire) == generation
             && (until == u64::MAX || until > 0 && clock.now().as_nanos() < until)
+    }
+
+    /// Whether the payload is served without an end, unless something changes.
+    fn is_lasting(&self) -> bool {
+        self.served_until.load(Ordering::Acquire) == u64::MAX
     }
 
     /// Whether a fetch has ended before.
@@ -241,6 +273,7 @@ impl Cell {
             }
         };
         self.served_until.store(entry.served_until(now).as_nanos(), Ordering::Release);
+        self.epoch.fetch_add(1, Ordering::Release);
         answer
     }
 }
@@ -265,7 +298,7 @@ mod tests {
     /// Runs `asking` gets of one cell at once against a fetch that takes a moment; gives the number of fetches and
     /// of successes.
     async fn at_once(asking: usize, result: Result<Payload, Error>) -> (u64, usize) {
-        let (cell, clock, fetches) = (Cell::new(), ManualClock::default(), AtomicU64::new(0));
+        let (cell, clock, fetches) = (Cell::new(Arc::default()), ManualClock::default(), AtomicU64::new(0));
         let gets = (0..asking).map(|_| {
             cell.get(
                 &const { Policy { ttl: None, neg_ttl: None, resurrect_ttl: Duration::ZERO } },
@@ -289,7 +322,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_get_that_is_dropped_leaves_the_fetch_to_the_next() {
-        let (cell, clock) = (Cell::new(), ManualClock::default());
+        let (cell, clock) = (Cell::new(Arc::default()), ManualClock::default());
         let policy = policy(0.0, 0.0);
         let hangs = cell.get(&policy, &clock, std::future::pending);
         assert!(tokio::time::timeout(Duration::from_millis(1), hangs).await.is_err());
@@ -299,7 +332,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_old_payload_is_served_while_refreshing_fails_and_tries_are_spaced() {
-        let (cell, clock) = (Cell::new(), ManualClock::default());
+        let (cell, clock) = (Cell::new(Arc::default()), ManualClock::default());
         let policy = policy(10.0, 0.0);
         let tries = AtomicU64::new(0);
         let fetch = |result: Result<Payload, Error>| {
