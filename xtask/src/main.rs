@@ -1,6 +1,7 @@
 //! `cargo xtask <command>`: what a developer runs, so that a machine needs nothing but cargo to run it.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a developer reads what these commands print")]
 
+mod bench;
 mod ci;
 mod command;
 mod tidy;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask ci [--only STEP,STEP]   everything that has to pass, or the steps named
 cargo xtask tidy                    the rules of this project that no compiler knows
+cargo xtask bench                   measures, and writes docs/performance.md
 
 steps of ci:";
 
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
         ["ci"] => ci::run(root, None),
         ["ci", "--only", names] => ci::run(root, Some(names)),
         ["tidy"] => tidy::run(root),
+        ["bench"] => bench::run(root),
         _ => {
             println!("{USAGE}");
             for step in ci::STEPS {

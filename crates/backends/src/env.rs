@@ -154,7 +154,12 @@ impl Env {
             let resource = name.strip_prefix(&prefix)?.strip_suffix(generation.suffix())?;
             Some(resource.to_ascii_lowercase()).filter(|resource| !resource.is_empty())
         };
-        let reachable = self.names().filter(|name| upper(name) == *name && resource(name).is_some());
+        // One that holds a reference is what is being resolved, most likely: it would lead to itself.
+        let is_plain = |name: &&str| {
+            self.environment.get(name).is_some_and(|value| !vaultref_core::scan::contains(value.expose()))
+        };
+        let reachable =
+            self.names().filter(|name| upper(name) == *name && resource(name).is_some()).filter(is_plain);
         let name = nearest(variable, reachable)?;
         Some(format!("did you mean `{}`, which reads the variable `{name}`?", resource(name)?))
     }

@@ -52,7 +52,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Global options")]
     pub color: ColorWhen,
     /// Log what is done to standard error; twice for more, three times for all
-    #[arg(short, long, global = true, action = clap::ArgAction::Count, alias = "v", help_heading = "Global options")]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, aliases = ["v", "vv"], help_heading = "Global options")]
     pub verbose: u8,
 }
 
@@ -149,7 +149,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_missing_value = "auto")]
     pub mask: Option<MaskWhen>,
     /// The command and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
     pub command: Vec<OsString>,
 }
 

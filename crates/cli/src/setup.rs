@@ -209,7 +209,9 @@ fn project_file(explicit: Option<&Path>) -> Result<Option<(Arc<Source>, Declarat
         }
         // It sets variables for commands: one that a stranger put into a shared directory, such as /tmp, must not.
         let own = rustix::process::geteuid().as_raw();
-        let stranger = metadata.uid() != own && metadata.uid() != 0 && own != 0;
+        // Root works in other people's checkouts; not where anybody can put a file.
+        let shared = directory.metadata().is_ok_and(|directory| directory.mode() & 0o002 != 0);
+        let stranger = metadata.uid() != own && metadata.uid() != 0 && (own != 0 || shared);
         if stranger || metadata.mode() & 0o002 != 0 {
             let who = if stranger { "belongs to somebody else" } else { "can be written by anybody" };
             let message = format!("project file {} {who}", path.display());

@@ -31,15 +31,15 @@ pub(crate) struct Variable {
 
 impl Variable {
     /// The secrets that its references stood for, by themselves: without the text around them.
-    pub(crate) fn secrets(&self, session: &Session) -> Vec<Secret> {
+    /// They come out of the cache; one that does not any more is a problem, for it could not be masked.
+    pub(crate) fn secrets(&self, session: &Session) -> Result<Vec<Secret>, Vec<Problem>> {
         let text = self.text.as_ref().map(Secret::expose).unwrap_or_default();
-        let Ok(template) = Template::parse(text) else { return Vec::new() };
-        session
-            .runtime
-            .block_on(session.engine.resolve_many(template.references()))
-            .into_iter()
-            .flatten()
-            .collect()
+        let unplaced = |error: Error| vec![Problem::from(error)];
+        let template = Template::parse(text).map_err(|failures| {
+            failures.into_iter().flat_map(|failure| unplaced(failure.error)).collect::<Vec<_>>()
+        })?;
+        let results = session.runtime.block_on(session.engine.resolve_many(template.references()));
+        results.into_iter().collect::<Result<_, _>>().map_err(unplaced)
     }
 }
 

@@ -1,6 +1,5 @@
 //! What is made for other programs is understood by them: shells, `man`, and vaultref itself.
 
-
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// The kinds of failure. One table, [`ErrorKind::row`], maps each to a name, retry, exit code and HTTP status.
+/// The kinds of failure. One table maps each to a name, retry, exit code and HTTP status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     /// The store has no such resource or version.

@@ -38,7 +38,9 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Line>, Vec<Failure>> {
 /// A line with its continuations joined.
 struct Logical {
     text: String,
+    /// Where its first line stands in the file, and how much of the text that is.
     start: usize,
+    first_length: usize,
     number: usize,
 }
 
@@ -54,7 +56,12 @@ fn logical_lines(text: &str) -> Vec<Logical> {
         };
         match joined.last_mut().filter(|_| continues) {
             Some(last) => last.text.push_str(body),
-            None => joined.push(Logical { text: body.to_owned(), start: offset, number: index + 1 }),
+            None => joined.push(Logical {
+                text: body.to_owned(),
+                start: offset,
+                first_length: body.len(),
+                number: index + 1,
+            }),
         }
         continues = goes_on;
         offset += raw.len();
@@ -62,14 +69,23 @@ fn logical_lines(text: &str) -> Vec<Logical> {
     joined
 }
 
+impl Logical {
+    /// Where a part of the text stands in the file. What lies beyond the first line is told by that line.
+    fn place(&self, part: Range<usize>) -> Range<usize> {
+        let within = part.end <= self.first_length;
+        let part = if within { part } else { 0..self.first_length };
+        self.start + part.start..self.start + part.end
+    }
+}
+
 fn parse_line(line: &Logical) -> Result<Option<Line>, Failure> {
     let text = line.text.trim();
     if text.is_empty() || text.starts_with(['#', ';']) {
         return Ok(None);
     }
-    let start = line.start + (line.text.len() - line.text.trim_start().len());
+    let start = line.text.len() - line.text.trim_start().len();
     let failure = |length: usize, message: &str, hint: &str| Failure {
-        range: start..start + length,
+        range: line.place(start..start + length),
         error: Error::new(ErrorKind::InvalidConfig, message).with_hint(hint),
     };
     if text.starts_with('[') {
@@ -93,7 +109,12 @@ fn parse_line(line: &Logical) -> Result<Option<Line>, Failure> {
     }
     let value = without_comment(value.trim_start()).replace("\\#", "#");
     let value = value.trim().to_owned();
-    Ok(Some(Line { key: key.to_owned(), value, key_range: start..start + key.len(), number: line.number }))
+    Ok(Some(Line {
+        key: key.to_owned(),
+        value,
+        key_range: line.place(start..start + key.len()),
+        number: line.number,
+    }))
 }
 
 /// Cuts the value at the first `#` that is not escaped and not inside a reference.

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
+use futures_util::future::join_all;
 use rustix::time::{ClockId, clock_gettime};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 use tracing::{debug, warn};
 use vaultref_core::schema::{CommonOptions, OptionValue, OptionValues, RawValue};
 use vaultref_core::{
@@ -31,7 +31,7 @@ use crate::settings::{self, Settings};
 use crate::template::Template;
 use crate::vaults::{EffectiveOption, Vault, Vaults, check_cycles};
 
-/// How many fetches one call has under way at the most.
+/// How many fetches a vault has under way at the most. Per vault, so that a store that hangs holds up no other.
 const FETCHES_AT_ONCE: usize = 256;
 /// How many differently configured ways into vaults are kept open. References with ever new options in their
 /// queries would otherwise each leave one behind.
@@ -139,6 +139,8 @@ pub struct Engine {
 struct Opened {
     id: u64,
     backend: Arc<dyn Backend>,
+    fetches: Semaphore,
+    /// What the references in its options stood for.
     hidden: Hidden,
 }
 
@@ -198,13 +200,12 @@ impl Engine {
     }
 
     /// The secrets of many references, in their order, each with its own result. References to one resource cost
-    /// one fetch; all fetches run at once.
+    /// one fetch; fetches run at once, 256 per vault at the most.
     pub async fn resolve_many<'r>(
         &self,
         references: impl IntoIterator<Item = &'r Reference>,
     ) -> Vec<Result<Secret, Error>> {
-        let gets: Vec<_> = references.into_iter().map(|reference| self.resolve(reference)).collect();
-        stream::iter(gets).buffered(FETCHES_AT_ONCE).collect().await
+        join_all(references.into_iter().map(|reference| self.resolve(reference))).await
     }
 
     /// The text with its references replaced, byte for byte; `{{vault://…}}` becomes `{vault://…}`. All failures
@@ -227,8 +228,7 @@ impl Engine {
         &self,
         texts: impl IntoIterator<Item = &'t [u8]>,
     ) -> Vec<Result<Secret, Vec<Failure>>> {
-        let renders: Vec<_> = texts.into_iter().map(|text| self.render(text)).collect();
-        stream::iter(renders).buffered(FETCHES_AT_ONCE).collect().await
+        join_all(texts.into_iter().map(|text| self.render(text))).await
     }
 
     /// The effective value of a setting, its references resolved; `None` where it has none. A list is split at
@@ -251,7 +251,13 @@ impl Engine {
             return Ok(Some(OptionValue::List(items)));
         }
         let mut text = self.setting_text(&text).await?;
-        let value = settings::read(key, &text).map_err(failure);
+        let value = match self.vaults.option_of_setting(key) {
+            Some(spec) => spec
+                .read(&RawValue::Text(text.clone()))
+                .map_err(|why| Error::new(ErrorKind::InvalidConfig, format!("setting `{key}` {why}"))),
+            None => settings::read(key, &text),
+        }
+        .map_err(failure);
         text.zeroize();
         value
     }
@@ -300,6 +306,7 @@ impl Engine {
             let Some(opened) = plan.route.opened.get() else {
                 return Err(Error::new(ErrorKind::Internal, "the vault was closed while it was asked"));
             };
+            let _permit = opened.fetches.acquire().await.expect("nobody closes the semaphore");
             let fetch = opened.backend.fetch(reference.resource(), reference.version());
             debug!(vault = reference.vault(), resource = %reference.resource(), "fetching");
             let result = tokio::time::timeout(self.fetch_timeout, fetch)
@@ -348,8 +355,10 @@ impl Engine {
         for name in vault.unknown_options(reference) {
             warn!(vault = vault.name(), option = name, "unknown option in a reference");
         }
+        // Here and not where a vault is opened: that it is open says nothing about the options that every vault has.
+        check_cycles(&self.vaults, reference)?;
         let options = vault.effective(reference);
-        let opened = self.open(vault, reference, &options).await?;
+        let opened = self.open(vault, &options).await?;
         let common = self.values(vault, options.iter().filter(|option| is_common(option))).await?;
         let common = CommonOptions::from_values(&common).map_err(|name| missing_option(vault, name))?;
         let policy = Policy::from_seconds(common.ttl, common.neg_ttl, common.resurrect_ttl);
@@ -363,12 +372,7 @@ impl Engine {
     }
 
     /// The vault with these options, opened once however many ask.
-    async fn open(
-        &self,
-        vault: &Vault,
-        reference: &Reference,
-        options: &[EffectiveOption],
-    ) -> Result<Arc<OnceCell<Opened>>, Error> {
+    async fn open(&self, vault: &Vault, options: &[EffectiveOption]) -> Result<Arc<OnceCell<Opened>>, Error> {
         let own: Vec<&EffectiveOption> = options.iter().filter(|option| !is_common(option)).collect();
         let key = opened_key(vault, &own);
         let cell = {
@@ -379,7 +383,6 @@ impl Engine {
             Arc::clone(opened.entry(key).or_default())
         };
         cell.get_or_try_init(|| async {
-            check_cycles(&self.vaults, reference)?;
             let values = self.values(vault, own.iter().copied()).await?;
             for spec in vault.definition().specs().filter(|spec| spec.required) {
                 if !values.contains_key(spec.name) {
@@ -390,7 +393,8 @@ impl Engine {
             let hidden = Hidden::new(&own, &values);
             let backend = (vault.definition().open)(&values, &self.context)
                 .map_err(|error| hidden.in_error(error).within(format!("vault `{}`", vault.name())))?;
-            Ok(Opened { id: self.opened_count.fetch_add(1, Ordering::Relaxed), backend, hidden })
+            let id = self.opened_count.fetch_add(1, Ordering::Relaxed);
+            Ok(Opened { id, backend, fetches: Semaphore::new(FETCHES_AT_ONCE), hidden })
         })
         .await?;
         Ok(cell)
@@ -406,18 +410,20 @@ impl Engine {
             let mut values = OptionValues::new();
             for option in options {
                 let mut raw = option.raw.clone();
-                if let RawValue::Text(text) = &mut raw
-                    && scan::contains(text.as_bytes())
-                {
+                for text in texts_mut(&mut raw).iter_mut().filter(|text| scan::contains(text.as_bytes())) {
                     let context = format!("option `{}` of vault `{}`", option.spec.name, vault.name());
                     let rendered = self.setting_text(text).await;
                     *text = rendered.map_err(|failures| first(failures).within(&context))?;
                 }
                 let value = option.spec.read(&raw).map_err(|why| vault.bad_option(option, &why));
-                if let RawValue::Text(text) = &mut raw {
-                    text.zeroize();
-                }
-                if let Some(value) = value? {
+                texts_mut(&mut raw).iter_mut().for_each(Zeroize::zeroize);
+                // An option that is set to nothing has its default, if there is one.
+                let default = || option.spec.default.map(|text| RawValue::Text(text.to_owned()));
+                let value = match value? {
+                    None => default().and_then(|raw| option.spec.read(&raw).ok().flatten()),
+                    value => value,
+                };
+                if let Some(value) = value {
                     values.insert(option.spec.name, value);
                 }
             }
@@ -426,20 +432,30 @@ impl Engine {
     }
 }
 
+fn texts_mut(raw: &mut RawValue) -> &mut [String] {
+    match raw {
+        RawValue::Text(text) => std::slice::from_mut(text),
+        RawValue::List(items) => items,
+        RawValue::Null | RawValue::Boolean(_) => &mut [],
+    }
+}
+
 fn is_common(option: &EffectiveOption) -> bool {
     CommonOptions::SPECS.iter().any(|common| common.name == option.spec.name)
 }
 
 /// What tells one way into a vault from another: its name, and each option that is set. It may hold a literal
-/// secret, as the settings do, and goes nowhere.
+/// secret, as the settings do, and goes nowhere. Texts are told with their lengths: a reference's query can hold any
+/// byte, and must not be able to write another option's value.
 fn opened_key(vault: &Vault, own: &[&EffectiveOption]) -> String {
+    let sized = |text: &String| format!("{}:{text}", text.len());
     let mut key = vault.name().to_owned();
     for option in own {
         let value = match &option.raw {
             RawValue::Null => "-".to_owned(),
-            RawValue::Boolean(value) => format!("b{value}"),
-            RawValue::Text(text) => format!("t{text}"),
-            RawValue::List(items) => format!("l{}", items.join("\u{1}")),
+            RawValue::Boolean(value) => value.to_string(),
+            RawValue::Text(text) => sized(text),
+            RawValue::List(items) => format!("[{}]", items.iter().map(sized).collect::<String>()),
         };
         key.push_str(&format!("\0{}={value}", option.spec.name));
     }

@@ -28,7 +28,8 @@ impl Engine {
         let mut errors = vault.check(reference);
         errors.extend(crate::vaults::check_cycles(self.vaults(), reference).err());
         for spec in vault.definition().specs().filter(|spec| spec.required) {
-            if !options.iter().any(|option| option.spec.name == spec.name) {
+            let set = |option: &EffectiveOption| !matches!(option.spec.read(&option.raw), Ok(None));
+            if !options.iter().any(|option| option.spec.name == spec.name && set(option)) {
                 errors.push(crate::engine::missing_option(vault, spec.name));
             }
         }

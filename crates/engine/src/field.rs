@@ -96,8 +96,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Unresolved<T> {
 impl<T> Unresolved<T> {
     /// Resolves all fields at once. All failures are reported; a place is one in the text of its own field.
     pub async fn resolve(self, engine: &Engine) -> Result<T, Vec<Failure>> {
-        // A field that serde tried and dropped again (an untagged enum does that) is nobody's.
-        let fields: Vec<_> = self.fields.iter().filter(|slot| Arc::strong_count(slot) > 1).collect();
+        let fields: Vec<_> = self.fields().collect();
         let results = engine.render_many(fields.iter().map(|slot| slot.text.expose())).await;
         let mut failures = Vec::new();
         for (slot, result) in fields.into_iter().zip(results) {
@@ -111,7 +110,12 @@ impl<T> Unresolved<T> {
 
     /// The references in the fields, for a check without resolving.
     pub fn references(&self) -> Vec<vaultref_core::Reference> {
-        let templates = self.fields.iter().filter_map(|slot| Template::parse(slot.text.expose()).ok());
+        let templates = self.fields().filter_map(|slot| Template::parse(slot.text.expose()).ok());
         templates.flat_map(|template| template.references().cloned().collect::<Vec<_>>()).collect()
+    }
+
+    /// The fields with references. One that serde tried and dropped again (an untagged enum does that) is nobody's.
+    fn fields(&self) -> impl Iterator<Item = &Arc<Slot>> {
+        self.fields.iter().filter(|slot| Arc::strong_count(slot) > 1)
     }
 }

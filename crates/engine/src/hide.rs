@@ -3,11 +3,11 @@
 //! A backend names its options in messages, `prefix` above all: they are configuration. Where the value came out of a
 //! reference, it may be a secret all the same, and the backend cannot know.
 
-use vaultref_core::schema::{OptionValue, OptionValues, RawValue};
+use vaultref_core::schema::{OptionValue, OptionValues};
 use vaultref_core::{Error, Secret, scan};
 use zeroize::Zeroizing;
 
-use crate::vaults::EffectiveOption;
+use crate::vaults::{EffectiveOption, texts};
 
 /// Shorter values stay: they would be found in half of all words, and say little.
 const VALUE_BYTES_MIN: usize = 3;
@@ -18,10 +18,10 @@ pub(crate) struct Hidden(Vec<Secret>);
 impl Hidden {
     /// Takes those of `values` that were written with a reference in them.
     pub(crate) fn new(options: &[&EffectiveOption], values: &OptionValues) -> Self {
-        let referring = options.iter().filter(|option| match &option.raw {
-            RawValue::Text(text) => scan::contains(text.as_bytes()),
-            _ => false,
-        });
+        let refers = |option: &&&EffectiveOption| {
+            texts(&option.raw).iter().any(|text| scan::contains(text.as_bytes()))
+        };
+        let referring = options.iter().filter(refers);
         let value = |option: &&EffectiveOption| match values.get(option.spec.name) {
             Some(OptionValue::Text(text)) => vec![Secret::new(text.as_str())],
             Some(OptionValue::Secret(secret)) => vec![secret.clone()],

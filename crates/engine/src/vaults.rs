@@ -11,6 +11,10 @@ use crate::settings::{Origin, Settings};
 use crate::template::Template;
 use crate::{Failure, names};
 
+/// Over how many steps vault options may need each other. Each takes up to 20 KB of the stack, of which a thread has
+/// 2 MB.
+const CHAIN_MAX: usize = 32;
+
 /// A named, configured way to reach a store.
 pub struct Vault {
     name: String,
@@ -57,13 +61,8 @@ pub struct EffectiveOption {
 impl EffectiveOption {
     /// The references in the value.
     fn references(&self) -> Vec<Reference> {
-        match &self.raw {
-            RawValue::Text(text) if scan::contains(text.as_bytes()) => {
-                Template::parse(text.as_bytes()).map(|template| template.references().cloned().collect())
-            }
-            _ => Ok(Vec::new()),
-        }
-        .unwrap_or_default()
+        let templates = texts(&self.raw).iter().filter_map(|text| Template::parse(text.as_bytes()).ok());
+        templates.flat_map(|template| template.references().cloned().collect::<Vec<_>>()).collect()
     }
 
     /// The value as it can be shown: of a secret option, only a reference.
@@ -146,11 +145,17 @@ impl Vault {
 
     /// Values of options that cannot be used, in the query or in the vault's own configuration.
     pub(crate) fn check_options(&self, reference: &Reference) -> Vec<Error> {
-        self.effective(reference)
-            .iter()
-            .filter(|option| option.references().is_empty())
-            .filter_map(|option| option.spec.read(&option.raw).err().map(|why| self.bad_option(option, &why)))
-            .collect()
+        self.effective(reference).iter().filter_map(|option| self.fault(option)).collect()
+    }
+
+    /// What is wrong with an option's value before references in it are resolved.
+    fn fault(&self, option: &EffectiveOption) -> Option<Error> {
+        if !texts(&option.raw).iter().any(|text| scan::contains(text.as_bytes())) {
+            return option.spec.read(&option.raw).err().map(|why| self.bad_option(option, &why));
+        }
+        let parsed = texts(&option.raw).iter().map(|text| Template::parse(text.as_bytes()));
+        let failure = parsed.filter_map(Result::err).flatten().next()?;
+        Some(failure.error.within(format!("option `{}` of vault `{}`", option.spec.name, self.name)))
     }
 
     /// A version that the backend cannot tell apart.
@@ -174,6 +179,15 @@ impl Vault {
         let doc = option.spec.doc.split_whitespace().collect::<Vec<_>>().join(" ");
         Error::new(kind, message)
             .with_hint(format!("`{}`: {doc} It was set in: {}", option.spec.name, option.origin))
+    }
+}
+
+/// The texts of a value, each of which may hold references.
+pub(crate) fn texts(raw: &RawValue) -> &[String] {
+    match raw {
+        RawValue::Text(text) => std::slice::from_ref(text),
+        RawValue::List(items) => items,
+        RawValue::Null | RawValue::Boolean(_) => &[],
     }
 }
 
@@ -339,11 +353,10 @@ impl Vaults {
                 }
                 Some(spec) => {
                     let option = EffectiveOption { spec, raw: raw.clone(), origin: OptionOrigin::Entity };
-                    let fault = option.references().is_empty().then(|| spec.read(raw).err()).flatten();
                     vault.set.insert(spec.name, (raw.clone(), OptionOrigin::Entity));
-                    match fault {
+                    match vault.fault(&option) {
                         None => continue,
-                        Some(why) => vault.bad_option(&option, &why),
+                        Some(error) => error,
                     }
                 }
             };
@@ -393,6 +406,9 @@ pub(crate) fn check_cycles(vaults: &Vaults, reference: &Reference) -> Result<(),
                 if let Some(start) = known {
                     return Err(cycle(&chain[start..]));
                 }
+                if chain.len() > CHAIN_MAX {
+                    return Err(too_long(&chain[0].0));
+                }
                 walk(vaults, &inner, chain, done)?;
                 chain.pop();
             }
@@ -403,6 +419,11 @@ pub(crate) fn check_cycles(vaults: &Vaults, reference: &Reference) -> Result<(),
     // Many vaults that share others would otherwise be walked once per path.
     type Done = HashSet<Reference>;
     walk(vaults, reference, &mut Chain::new(), &mut Done::new())
+}
+
+fn too_long(step: &str) -> Error {
+    let message = format!("vault options need each other over more than {CHAIN_MAX} steps, from {step} on");
+    Error::new(ErrorKind::InvalidConfig, message).with_hint("give one of them a plain value")
 }
 
 fn cycle(chain: &[(String, Reference)]) -> Error {

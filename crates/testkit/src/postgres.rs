@@ -37,7 +37,7 @@ pub struct Postgres {
 
 impl Postgres {
     /// The password of the superuser.
-    pub const PASSWORD: &str = "testkit-password";
+    pub const PASSWORD: &str = "opensesame";
 
     /// Starts a server of one's own, which takes a second or two.
     pub fn start(superuser: &str) -> Self {

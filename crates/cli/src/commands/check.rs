@@ -108,7 +108,8 @@ impl Checked {
         for found in scan::scan(shown).filter(|found| found.kind != Kind::Literal) {
             self.references += 1;
             // In a settings file `\#` is `#`, as Kong wants it.
-            let raw = String::from_utf8_lossy(&shown[found.range.clone()]).replace("\\#", "#");
+            let raw = String::from_utf8_lossy(&shown[found.range.clone()]);
+            let raw = if label.ends_with(".conf") { raw.replace("\\#", "#") } else { raw.into_owned() };
             match Template::parse(raw.as_bytes()) {
                 Err(failures) => {
                     for failure in failures {

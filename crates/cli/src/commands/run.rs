@@ -32,7 +32,7 @@ pub(crate) fn run(
     let result = match args.mask {
         None => Err(become_command(&spec, hardened)),
         Some(when) => {
-            let masker = masker(session, &variables, speaker);
+            let masker = masker(session, &variables, speaker)?;
             // The command inherits the limit from us; we write no core even so, as we are not dumpable.
             hardened.restore();
             supervise(spec, masker, when.into())
@@ -67,11 +67,11 @@ fn become_command(spec: &CommandSpec, hardened: &Hardened) -> SuperviseError {
 }
 
 /// What to replace in the command's output: the secrets that it is given.
-fn masker(session: &Session, variables: &[Variable], speaker: &Speaker) -> Masker {
-    let secrets: Vec<(&Variable, Secret)> = variables
-        .iter()
-        .flat_map(|variable| variable.secrets(session).into_iter().map(move |s| (variable, s)))
-        .collect();
+fn masker(session: &Session, variables: &[Variable], speaker: &Speaker) -> Result<Masker, Vec<Problem>> {
+    let mut secrets: Vec<(&Variable, Secret)> = Vec::new();
+    for variable in variables {
+        secrets.extend(variable.secrets(session)?.into_iter().map(|secret| (variable, secret)));
+    }
     let masker = Masker::new(&secrets.iter().map(|(_, secret)| secret.clone()).collect::<Vec<_>>());
     for index in masker.too_short() {
         let message =
@@ -79,5 +79,5 @@ fn masker(session: &Session, variables: &[Variable], speaker: &Speaker) -> Maske
         let hint = "masking it would garble ordinary output";
         speaker.warning(Error::new(ErrorKind::InvalidConfig, message).with_hint(hint));
     }
-    masker
+    Ok(masker)
 }

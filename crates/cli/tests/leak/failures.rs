@@ -67,6 +67,12 @@ fn a_value_that_cannot_be_delivered() {
         set(&no_text, &["export", "--format", "json"]),
         set(&no_text, &["export", "--format", "dotenv"]),
         file("a.json", &no_text, &["render", "a.json", "-o", "out"], r#"["{vault://fs/s}"]"#),
+        file(
+            "a.json",
+            &no_text,
+            &["render", "a.json"],
+            &format!(r#"{{"{CANARY}": "{CANARY}{{vault://fs/s}}"}}"#),
+        ),
         file("a.yaml", &no_text, &["render", "a.yaml", "-o", "out"], "a: {vault://fs/s}"),
         file("a.toml", &no_text, &["render", "a.toml", "-o", "out"], "a = '{vault://fs/s}'"),
         file("a.env", &no_text, &["render", "a.env", "-o", "out"], "A={vault://fs/s}"),

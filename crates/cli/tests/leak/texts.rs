@@ -108,6 +108,7 @@ fn in_a_file_that_its_format_does_not_know() {
                 "a: \"CANARY",
                 "a: b\n CANARY: x: y",
                 "a: !<CANARY x",
+                "a: {vault://env/canary}\nb: {vault://env/nope} CANARY\n  c: CANARY: 'CANARY\n",
             ],
         ),
         ("a.toml", vec!["a = CANARY", "[CANARY", "CANARY", "a = \"CANARY", "a = \"\\CANARY\""]),
