@@ -92,7 +92,7 @@ fn clippy(root: &Path) -> Result<(), String> {
 }
 
 fn test(root: &Path) -> Result<(), String> {
-    Command::new("cargo test --workspace --locked").run(root)
+    Command::new("cargo test --workspace --locked --no-fail-fast").run(root)
 }
 
 fn doc(root: &Path) -> Result<(), String> {

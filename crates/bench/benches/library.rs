@@ -53,11 +53,13 @@ fn engine(entries: usize) -> (Runtime, Engine, Vec<Reference>) {
 
 fn get(criterion: &mut Criterion) {
     let (runtime, engine, references) = engine(ENTRIES);
+    // The short path is laid from the second get on.
+    runtime.block_on(engine.resolve_many(&references));
     let results = runtime.block_on(engine.resolve_many(&references));
-    assert!(results.iter().all(Result::is_ok));
+    assert!(references.iter().all(|reference| engine.cached(reference).is_some()));
     let map: HashMap<Reference, Secret, foldhash::fast::RandomState> = HashMap::default();
     for (reference, secret) in references.iter().zip(results) {
-        map.pin().insert(reference.clone(), secret.expect("asserted above"));
+        map.pin().insert(reference.clone(), secret.expect("it is in the cache"));
     }
     // Not in the order of insertion: the processor would guess the next one.
     let order: Vec<&Reference> = (0..ENTRIES).map(|n| &references[n * 7919 % ENTRIES]).collect();

@@ -11,6 +11,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -48,8 +49,12 @@ impl Postgres {
         let programs = Programs { as_nobody: give_to_nobody_if_root(&folder), folder, ..programs };
         // Before the first thing that would have to be cleaned up.
         let guard = programs.guard();
-        programs.init(superuser);
-        let port = programs.start();
+        let held = || {
+            let input = guard.stdin.as_ref().expect("the guard's input is a pipe");
+            Stdio::from(input.as_fd().try_clone_to_owned().expect("there is a free file descriptor"))
+        };
+        programs.init(superuser, held());
+        let port = programs.start(held);
         Self { programs, port, superuser: superuser.to_owned(), databases: AtomicU32::new(0), guard }
     }
 
@@ -151,14 +156,11 @@ impl Programs {
     }
 
     /// A shell that waits for its input to end, stops the server and removes the folder. The other end is held by
-    /// this process alone: it also closes when the process is killed, and for a server in a `static`, which is
-    /// never dropped. In a process group of its own, the guard outlives a Ctrl-C that ends the tests.
+    /// this process: it also closes when the process is killed, and for a server in a `static`, which is never
+    /// dropped. What makes and starts the server holds it too, as its input, and is not disturbed while it does.
+    /// In a process group of its own, the guard outlives a Ctrl-C that ends the tests.
     fn guard(&self) -> Child {
-        // A server that was only just starting has no pid file yet, and goes on writing: hence more than one try.
-        const SCRIPT: &str = r#"
-            folder=$1; shift; cd /; cat >/dev/null
-            for try in 1 2 3 4 5; do "$@" && break; sleep 0.3; done
-            for try in 1 2 3 4 5; do rm -rf "$folder" && break; sleep 0.3; done"#;
+        const SCRIPT: &str = r#"folder=$1; shift; cd /; cat >/dev/null; "$@"; rm -rf "$folder""#;
         let mut stop = self.command("pg_ctl");
         stop.args(["stop", "--silent", "--mode=immediate", "--pgdata"]).arg(self.data());
         let mut shell = Command::new("/bin/sh");
@@ -167,7 +169,7 @@ impl Programs {
         shell.spawn().expect("there is a shell")
     }
 
-    fn init(&self, superuser: &str) {
+    fn init(&self, superuser: &str, held: Stdio) {
         let password = self.folder.join("password");
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&password);
         let written = file.and_then(|mut file| file.write_all(Postgres::PASSWORD.as_bytes()));
@@ -178,11 +180,11 @@ impl Programs {
         let mut initdb = self.command("initdb");
         initdb.args(["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"]);
         initdb.arg(format!("--username={superuser}")).arg("--pwfile").arg(&password).arg(self.data());
-        run(initdb).unwrap_or_else(|error| panic!("initdb failed: {error}"));
+        run(initdb.stdin(held)).unwrap_or_else(|error| panic!("initdb failed: {error}"));
         fs::remove_file(&password).expect("the server's folder is ours");
     }
 
-    fn start(&self) -> u16 {
+    fn start(&self, held: impl Fn() -> Stdio) -> u16 {
         let mut error = String::new();
         for _ in 0..STARTS_MAX {
             let port = free_port();
@@ -191,7 +193,7 @@ impl Programs {
             // -F: what a test writes need not survive a power cut.
             start.arg("-o").arg(format!("-h 127.0.0.1 -p {port} -k '{}' -F", self.folder.display()));
             start.args(["start", "--wait", "--silent", "--pgdata"]).arg(self.data()).arg("--log").arg(&log);
-            match run(start) {
+            match run(start.stdin(held())) {
                 Ok(()) => return port,
                 Err(message) => error = message + &fs::read_to_string(&log).unwrap_or_default(),
             }
@@ -214,7 +216,7 @@ fn free_port() -> u16 {
     listener.local_addr().expect("a bound socket has an address").port()
 }
 
-fn run(mut command: Command) -> Result<(), String> {
+fn run(command: &mut Command) -> Result<(), String> {
     let output = command.output().map_err(|error| format!("{:?}: {error}", command.get_program()))?;
     match output.status.success() {
         true => Ok(()),
