@@ -209,7 +209,7 @@ fn mark_text(text: &str, is_key: bool, shown: &dyn Fn(&Reference) -> String) -> 
         copied = found.range.end;
     }
     let rest = &text[copied..];
-    out + &if is_key { printable(rest) } else { blotted(rest) }
+    out + &if is_key && is_name(rest) { printable(rest) } else { blotted(rest) }
 }
 
 /// A reference that cannot be read, up to where a password may begin: a query, or whatever follows when its `}` was
@@ -228,7 +228,7 @@ fn malformed(part: &str) -> String {
 
 /// A mark for text that is left out; blanks, quotes and brackets stand for themselves.
 fn blotted(text: &str) -> String {
-    if text.chars().all(|c| " \t\r\"'[]{},".contains(c)) {
+    if text.chars().all(|c| " \t\r\"'[]{},:=".contains(c)) {
         text.replace(['\t', '\r'], " ")
     } else {
         "…".to_owned()
@@ -243,7 +243,11 @@ fn key_length(line: &str) -> usize {
     let end = line.find(['=', ':']).filter(|end| !line[*end..].starts_with("://")).unwrap_or(0);
     let key = line[..end].trim_start_matches([' ', '\t', '-', '{', '[', ',']);
     let key = key.strip_prefix("export ").unwrap_or(key).trim_end().trim_matches(['"', '\'']);
-    if !key.is_empty() && key.split(['_', '-', '.']).all(is_word) { end + 1 } else { 0 }
+    if is_name(key) { end + 1 } else { 0 }
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.split(['_', '-', '.']).all(is_word)
 }
 
 /// Letters, of which few stand out, and at most three digits behind them: hardly ever what a random text is.

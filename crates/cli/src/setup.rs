@@ -9,7 +9,8 @@ use std::sync::Arc;
 use vaultref::declarative::{self, Declarations, Variable};
 use vaultref::schema::OptionValue;
 use vaultref::{
-    Context, Engine, Environment, Error, ErrorKind, Failure, Origin, Reference, Settings, SettingsFile, Vault,
+    Context, Engine, Environment, Error, ErrorKind, Failure, Origin, Reference, Settings, SettingsFile,
+    Vault, scan,
 };
 use vaultref_backends::REGISTRY;
 
@@ -22,7 +23,7 @@ const SETTINGS_FILES: [&str; 3] = ["/etc/vaultref/vaultref.conf", "/etc/kong/kon
 /// The project file's name.
 const PROJECT_FILE: &str = "vaultref.yaml";
 /// The largest settings, project, declarative or dotenv file.
-pub(crate) const CONFIG_BYTES_MAX: u64 = 16 * 1024 * 1024;
+const CONFIG_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Everything a command works with.
 pub(crate) struct Session {
@@ -162,7 +163,7 @@ fn settings_file(explicit: Option<&Path>) -> Result<Option<(Arc<Source>, String)
             None => return Ok(None),
         },
     };
-    let text = read_text(&path, CONFIG_BYTES_MAX)?;
+    let text = read_text(&path, &path)?;
     Ok(Some((Source::file(path.display().to_string(), text.clone()), text)))
 }
 
@@ -175,12 +176,21 @@ fn declarative_config(
         let error = Error::new(ErrorKind::InvalidConfig, "setting `declarative_config` is empty");
         return Err(vec![error.with_hint("give the path of a file, or leave the setting out").into()]);
     };
-    declarations(Path::new(&path))
+    let written = engine.settings().get("declarative_config").and_then(|setting| setting.text);
+    match written.filter(|text| scan::contains(text.as_bytes())) {
+        None => declarations(Path::new(&path), Path::new(&path)),
+        // What a reference resolves to is not shown.
+        Some(text) => {
+            let shown = Reference::parse(&text).map(|reference| engine.shown(&reference));
+            declarations(Path::new(&path), Path::new(shown.as_deref().unwrap_or("declarative_config")))
+        }
+    }
 }
 
-fn declarations(path: &Path) -> Result<(Arc<Source>, Declarations), Vec<Problem>> {
-    let text = read_text(path, CONFIG_BYTES_MAX)?;
-    let source = Source::file(path.display().to_string(), text.clone());
+/// Reads a declarative file, which is called `shown` in messages.
+fn declarations(path: &Path, shown: &Path) -> Result<(Arc<Source>, Declarations), Vec<Problem>> {
+    let text = read_text(path, shown)?;
+    let source = Source::file(shown.display().to_string(), text.clone());
     let declarations = declarative::parse(&text).map_err(|failures| Problem::all_at(&source, failures))?;
     Ok((source, declarations))
 }
@@ -188,7 +198,7 @@ fn declarations(path: &Path) -> Result<(Arc<Source>, Declarations), Vec<Problem>
 /// The project file: the one given, or the first found from the working directory upward.
 fn project_file(explicit: Option<&Path>) -> Result<Option<(Arc<Source>, Declarations)>, Vec<Problem>> {
     if let Some(path) = explicit {
-        return declarations(path).map(Some);
+        return declarations(path, path).map(Some);
     }
     let Ok(directory) = std::env::current_dir() else { return Ok(None) };
     for (level, directory) in directory.ancestors().enumerate() {
@@ -209,28 +219,29 @@ fn project_file(explicit: Option<&Path>) -> Result<Option<(Arc<Source>, Declarat
             return Err(vec![Error::new(ErrorKind::InvalidConfig, message).with_hint(hint).into()]);
         }
         let shown = if level == 0 { PathBuf::from(PROJECT_FILE) } else { path };
-        return declarations(&shown).map(Some);
+        return declarations(&shown, &shown).map(Some);
     }
     Ok(None)
 }
 
-/// Reads a text file of limited size.
-pub(crate) fn read_text(path: &Path, bytes_max: u64) -> Result<String, Vec<Problem>> {
-    let bytes = read_bytes(path, bytes_max)?;
+/// Reads a text file of limited size, which is called `shown` in messages.
+fn read_text(path: &Path, shown: &Path) -> Result<String, Vec<Problem>> {
+    let bytes = read_bytes(path, shown)?;
     String::from_utf8(bytes).map_err(|error| {
         let message =
-            format!("{} is not UTF-8 (at byte {})", path.display(), error.utf8_error().valid_up_to());
+            format!("{} is not UTF-8 (at byte {})", shown.display(), error.utf8_error().valid_up_to());
         vec![Error::new(ErrorKind::InvalidConfig, message).into()]
     })
 }
 
-/// Reads a file of limited size.
-pub(crate) fn read_bytes(path: &Path, bytes_max: u64) -> Result<Vec<u8>, Vec<Problem>> {
+/// Reads a file of limited size, which is called `shown` in messages.
+pub(crate) fn read_bytes(path: &Path, shown: &Path) -> Result<Vec<u8>, Vec<Problem>> {
     let mut bytes = Vec::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes));
-    read.map_err(|error| vec![unreadable(path, &error)])?;
-    if bytes.len() as u64 > bytes_max {
-        let message = format!("{} is larger than {bytes_max} bytes", path.display());
+    let opened = std::fs::File::open(path);
+    let read = opened.and_then(|file| file.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut bytes));
+    read.map_err(|error| vec![unreadable(shown, &error)])?;
+    if bytes.len() as u64 > CONFIG_BYTES_MAX {
+        let message = format!("{} is larger than {CONFIG_BYTES_MAX} bytes", shown.display());
         return Err(vec![Error::new(ErrorKind::InvalidConfig, message).into()]);
     }
     Ok(bytes)

@@ -14,7 +14,7 @@ use vaultref::{Error, ErrorKind, Failure, Secret, Template, dotenv, scan};
 use crate::args;
 use crate::output::Speaker;
 use crate::report::{Problem, Source};
-use crate::setup::{CONFIG_BYTES_MAX, Session, read_bytes, warn_of_unknown_options};
+use crate::setup::{Session, read_bytes, warn_of_unknown_options};
 
 /// The longest `NAME=VALUE`, with the byte that ends it, that Linux hands to a program (`MAX_ARG_STRLEN`).
 pub(crate) const VARIABLE_BYTES_MAX: usize = 128 * 1024;
@@ -115,7 +115,7 @@ fn candidates(session: &Session, args: &args::Variables) -> Result<Vec<(OsString
         }
     }
     for path in &args.env_file {
-        let bytes = read_bytes(path, CONFIG_BYTES_MAX)?;
+        let bytes = read_bytes(path, path)?;
         let source = Source::file(path.display().to_string(), String::from_utf8_lossy(&bytes));
         let entries = dotenv::parse(&bytes).map_err(|malformed| {
             let hint = "a dotenv file has lines `NAME=value`, `NAME='value'` or `NAME=\"value\"`";

@@ -31,6 +31,6 @@ pub use backend::{Backend, BoxFuture, Context, Definition, Environment, Open, Ve
 pub use clock::{Clock, ManualClock, Moment};
 pub use error::{Error, ErrorKind};
 pub use payload::Payload;
-pub use reference::{ParseError, QueryValue, Reference};
+pub use reference::{ParseError, QueryValue, Reference, redacted_vault};
 pub use resource::{Resource, Version};
 pub use secret::Secret;

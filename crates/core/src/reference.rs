@@ -4,6 +4,7 @@
 //! unescaping, and both passes are kept here, including that a path is percent-decoded twice. Two things are
 //! added: a reference ends at its first `}`, and a version may be text.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -119,6 +120,9 @@ impl Reference {
     /// The text of the reference for people: an option's value is written only where `is_public` allows its
     /// name, because a query can hold a token.
     pub fn redacted(&self, is_public: impl Fn(&str) -> bool) -> String {
+        if let Cow::Owned(vault) = redacted_vault(&self.vault) {
+            return format!("{OPENING}{vault}}}");
+        }
         let mut shown = self.clone();
         for (name, value) in shown.options.iter_mut().flatten() {
             if !is_public(name) {
@@ -126,6 +130,18 @@ impl Reference {
             }
         }
         shown.to_string()
+    }
+}
+
+/// The name of a vault for people. In `{vault://env?token=a/b}` and `{vault://me:a@b@env/x}` a part of what may be
+/// a secret is read as the name, as in Kong.
+pub fn redacted_vault(name: &str) -> Cow<'_, str> {
+    let (before, query) = split_at_first(name, '?');
+    let (user, host) = before.rsplit_once('@').map_or(("", before), |(_, host)| ("…@", host));
+    match (user, query) {
+        ("", None) => Cow::Borrowed(name),
+        (_, None) => Cow::Owned(format!("{user}{host}")),
+        (_, Some(_)) => Cow::Owned(format!("{user}{host}?…")),
     }
 }
 
@@ -402,6 +418,14 @@ mod tests {
     fn a_token_in_a_query_is_not_shown() {
         let reference = Reference::parse("{vault://hcv/a?token=hvs.x&ttl=5}").unwrap();
         assert_eq!(reference.redacted(|name| name == "ttl"), "{vault://hcv/a?token=[secret]&ttl=5}");
+        for (text, shown) in [
+            ("{vault://env?token=hvs/x}", "{vault://env?…}"),
+            ("{vault://me:hv@s@env/x}", "{vault://…@env}"),
+            ("{vault://me:hv@s@env?hvs/x#hvs}", "{vault://…@env?…}"),
+            ("{vault://me:hvs@env/x}", "{vault://env/x}"),
+        ] {
+            assert_eq!(Reference::parse(text).unwrap().redacted(|_| false), shown);
+        }
     }
 
     #[test]

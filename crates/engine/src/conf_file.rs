@@ -104,7 +104,8 @@ fn parse_line(line: &Logical) -> Result<Option<Line>, Failure> {
     let valid = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if key.is_empty() || !key.chars().all(valid) {
         let hint = "a key has letters, digits and `_` only";
-        return Err(failure(key.len().max(1), "a key that no setting has", hint));
+        let length = key.find([' ', '\t', ':']).unwrap_or(key.len()).max(1);
+        return Err(failure(length, "a key that no setting has", hint));
     }
     let value = without_comment(value.trim_start()).replace("\\#", "#");
     let value = value.trim().to_owned();

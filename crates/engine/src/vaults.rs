@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 use vaultref_core::schema::{OptionKind, OptionSpec, RawValue};
-use vaultref_core::{Definition, Error, ErrorKind, Reference, Version, Versions, scan};
+use vaultref_core::{Definition, Error, ErrorKind, Reference, Version, Versions, redacted_vault, scan};
 
 use crate::declarative::{VaultEntity, is_valid_prefix};
 use crate::settings::{Origin, Settings};
@@ -256,8 +256,14 @@ impl Vaults {
             .with_hint("the setting `vaults` names it, and no backend is called so"));
         }
         let known: Vec<&str> = self.vaults.keys().map(String::as_str).collect();
-        Err(Error::new(ErrorKind::InvalidReference, format!("there is no vault `{name}`"))
-            .with_hint(names::suggestion(name, "vaults", &known)))
+        let shown = redacted_vault(name);
+        let hint = match name.contains('?') {
+            true => {
+                "a query stands behind the resource, as in `{vault://env/my_secret?prefix=APP_}`".to_owned()
+            }
+            false => names::suggestion(name, "vaults", &known),
+        };
+        Err(Error::new(ErrorKind::InvalidReference, format!("there is no vault `{shown}`")).with_hint(hint))
     }
 
     /// All vaults in alphabetical order.
