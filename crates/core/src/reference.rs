@@ -19,7 +19,7 @@ const OPTIONS_MAX: usize = 100;
 
 /// Which secret: a vault's name, a resource in it, and optionally a key, options and a version.
 ///
-/// `Display` gives a text that parses to the same reference.
+/// `Display` gives a text that parses to the same reference, as long as that text is within [`REFERENCE_BYTES_MAX`].
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Reference {
     vault: String,
