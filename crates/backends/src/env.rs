@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use vaultref_core::schema::{OptionValues, Rule};
 use vaultref_core::{
-    Backend, BoxFuture, Context, Definition, Environment, Error, ErrorKind, Payload, Resource, Version,
-    Versions,
+    Backend, BoxFuture, Check, Context, Definition, Environment, Error, ErrorKind, Payload, Resource,
+    Version, Versions,
 };
 
 use crate::nearest::nearest;
@@ -16,6 +16,7 @@ pub(crate) const DEFINITION: Definition = Definition {
     about: "environment variables of the process",
     options: Options::SPECS,
     versions: Versions::Previous,
+    ambient: None,
     open,
 };
 
@@ -60,6 +61,16 @@ impl Backend for Env {
         version: Option<&'a Version>,
     ) -> BoxFuture<'a, Result<Payload, Error>> {
         Box::pin(std::future::ready(self.read(resource.as_str(), Generation::of(version))))
+    }
+
+    fn check(&self) -> BoxFuture<'_, Vec<Check>> {
+        let prefix = upper(&self.prefix);
+        let count = self.names().filter(|name| name.starts_with(&prefix)).count();
+        let found = match prefix.as_str() {
+            "" => format!("{count} variables are set"),
+            _ => format!("{count} variables start with `{prefix}`"),
+        };
+        Box::pin(std::future::ready(vec![Check { what: "environment", result: Ok(found) }]))
     }
 }
 
@@ -190,7 +201,7 @@ mod tests {
     fn fetch(prefix: Option<&str>, resource: &str, version: Option<&str>) -> Result<String, String> {
         let environment = Arc::new(ENVIRONMENT.iter().map(|(name, value)| (*name, *value)).collect());
         let prefix = prefix.map(|prefix| ("prefix", OptionValue::Text(prefix.to_owned())));
-        let backend = open(&prefix.into_iter().collect(), &Context { environment }).unwrap();
+        let backend = open(&prefix.into_iter().collect(), &Context::new(environment)).unwrap();
         let resource = Resource::new(resource).unwrap();
         let version = version.map(|version| Version::parse(version).unwrap());
         let mut fetch = backend.fetch(&resource, version.as_ref());

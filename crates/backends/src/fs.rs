@@ -1,13 +1,14 @@
 //! Reads secrets from the files below one directory: one secret, or one JSON object of secrets, per file.
 
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use vaultref_core::schema::{OptionValues, Rule};
 use vaultref_core::{
-    Backend, BoxFuture, Context, Definition, Error, ErrorKind, Payload, Resource, Version, Versions,
+    Backend, BoxFuture, Check, Context, Definition, Error, ErrorKind, Payload, Resource, Version, Versions,
 };
 
 use crate::nearest::nearest;
@@ -22,12 +23,16 @@ pub(crate) const DEFINITION: Definition = Definition {
     about: "files below a directory",
     options: Options::SPECS,
     versions: Versions::None,
+    ambient: None,
     open,
 };
 
 /// So many files of one vault are read at a time. A read from a network file system that hangs holds a thread
 /// until the system gives up; the threads are few, and others need them too.
 const READS_MAX: usize = 16;
+
+/// So many names are counted when the vault is checked.
+const FILES_COUNTED_MAX: usize = 10_000;
 
 vaultref_core::options! {
     /// What a vault that reads files can be told.
@@ -82,6 +87,22 @@ impl Backend for Fs {
             read.await.unwrap_or_else(|_| {
                 Err(Error::new(ErrorKind::Internal, "the reader of the file was stopped"))
             })
+        })
+    }
+
+    fn check(&self) -> BoxFuture<'_, Vec<Check>> {
+        Box::pin(async move {
+            let place = Arc::clone(&self.place);
+            let looked = tokio::task::spawn_blocking(move || {
+                let entries = std::fs::read_dir(&place.directory).map_err(|e| place.explain_directory(&e))?;
+                // A volume of Kubernetes keeps its own affairs in names that start like this.
+                let is_file = |entry: &std::fs::DirEntry| !entry.file_name().as_bytes().starts_with(b"..");
+                let count = entries.take(FILES_COUNTED_MAX).flatten().filter(is_file).count();
+                let more = if count == FILES_COUNTED_MAX { " or more" } else { "" };
+                Ok(format!("`{}` can be entered: {count}{more} names", place.directory.display()))
+            });
+            let stopped = || Err(Error::new(ErrorKind::Internal, "the look into the directory was stopped"));
+            vec![Check { what: "directory", result: looked.await.unwrap_or_else(|_| stopped()) }]
         })
     }
 }

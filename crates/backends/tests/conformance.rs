@@ -30,7 +30,7 @@ fn install(backend: &str, scenario: &Scenario) -> Store {
 
 fn environment(scenario: &Scenario) -> Store {
     let variables = scenario.given.iter().map(|(name, content)| (name, content.bytes()));
-    Store { context: Context { environment: Arc::new(variables.collect()) }, ..Store::default() }
+    Store { context: Context::new(Environment::from_iter(variables)), ..Store::default() }
 }
 
 fn directory(scenario: &Scenario) -> Store {

@@ -39,7 +39,7 @@ fn parse(criterion: &mut Criterion) {
 fn engine(entries: usize) -> (Runtime, Engine, Vec<Reference>) {
     let environment =
         Environment::from_iter((0..entries).map(|n| (format!("SECRET_{n:03}"), format!("value of {n:03}"))));
-    let context = Context { environment: Arc::new(environment) };
+    let context = Context::new(environment);
     let engine = Engine::builder(REGISTRY).context(context).build().expect("no entities, no faults");
     let references: Vec<Reference> = (0..entries)
         .map(|n| {

@@ -263,9 +263,33 @@ pub(crate) struct Config {
 
 /// List the vaults there are and where each is configured
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "Example:
-  vaultref vaults --json")]
+  vaultref vaults --json
+  vaultref vaults check hcv")]
 pub(crate) struct Vaults {
+    /// Print a JSON array with an object per vault
+    #[arg(long)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Option<VaultsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VaultsCommand {
+    Check(CheckVaults),
+}
+
+/// Find out how far vaults work: whether the store is reached, who we are to it, what it lets us do
+///
+/// Goes step by step, and says which one fails and what to do. No secret is read.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  vaultref vaults check hcv")]
+pub(crate) struct CheckVaults {
+    /// The vaults; without any, all that are configured
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
     /// Print a JSON array with an object per vault
     #[arg(long)]
     pub json: bool,

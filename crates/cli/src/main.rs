@@ -15,9 +15,9 @@ mod variables;
 use std::process::ExitCode;
 
 use clap::Parser;
-use vaultref::Reference;
+use vaultref::{Leases, Reference};
 
-use crate::args::{Cli, Command, VaultCommand};
+use crate::args::{Cli, Command, VaultCommand, VaultsCommand};
 use crate::hardening::Hardened;
 use crate::output::Speaker;
 use crate::report::{Problem, Severity};
@@ -59,9 +59,18 @@ fn dispatch(cli: Cli, speaker: &Speaker, hardened: &Hardened) -> Result<u8, Vec<
         Command::Check(args) => commands::check(&session, args, speaker),
         Command::Explain(args) => commands::explain(&session, args),
         Command::Config(args) => commands::config(&session, args, speaker),
-        Command::Vaults(args) => commands::vaults(&session, args, speaker),
+        Command::Vaults(args) => match &args.command {
+            None => commands::vaults(&session, args, speaker),
+            Some(VaultsCommand::Check(args)) => commands::check_vaults(&session, args),
+        },
         Command::Export(args) => commands::export(&session, args, speaker),
         Command::Completions(_) | Command::Man(_) => Ok(exit::OK),
     };
-    result.map_err(|problems| told(problems, &shown))
+    let problems = result.map_err(|problems| told(problems, &shown));
+    session.close(match &cli.command {
+        // What was printed or written is in somebody's hands.
+        Command::Get(_) | Command::Vault { .. } | Command::Render(_) | Command::Export(_) => Leases::Keep,
+        _ => Leases::Revoke,
+    });
+    problems
 }

@@ -27,6 +27,7 @@ pub(crate) fn write_failed(error: &io::Error) -> Problem {
 }
 
 /// Who tells people what is wrong, in colour or not.
+#[derive(Clone, Copy)]
 pub(crate) struct Speaker {
     color: bool,
 }

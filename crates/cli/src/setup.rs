@@ -1,16 +1,17 @@
 //! Puts the parts together: settings, project file, vault entities, backends, engine.
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use vaultref::declarative::{self, Declarations, Variable};
 use vaultref::schema::OptionValue;
 use vaultref::{
-    Context, Engine, Environment, Error, ErrorKind, Failure, Origin, Reference, Settings, SettingsFile,
-    Vault, scan,
+    Context, Engine, Environment, Error, ErrorKind, Failure, Leases, Origin, Reference, Settings,
+    SettingsFile, Vault, scan,
 };
 use vaultref_backends::REGISTRY;
 
@@ -64,10 +65,10 @@ impl Session {
         warn_of_typos(&settings, speaker);
 
         let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|error| {
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
                 vec![Error::new(ErrorKind::Internal, format!("no runtime: {}", error.kind())).into()]
             })?;
-        let context = Context { environment: Arc::clone(&environment) };
+        let context = Context { warn: Some(tell_once(speaker)), ..Context::new(Arc::clone(&environment)) };
         let builder = || Engine::builder(REGISTRY).settings(settings.clone()).context(context.clone());
 
         let mut files = Vec::new();
@@ -91,6 +92,22 @@ impl Session {
             project,
         })
     }
+
+    /// Gives back what stores have lent, before vaultref ends or becomes a command.
+    pub(crate) fn close(&self, leases: Leases) {
+        self.runtime.block_on(self.engine.close(leases));
+    }
+}
+
+/// Tells people what a vault warns of, each thing once.
+fn tell_once(speaker: &Speaker) -> Arc<dyn Fn(&Error) + Send + Sync> {
+    let (speaker, told) = (*speaker, Mutex::new(HashSet::new()));
+    Arc::new(move |warning| {
+        let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.insert(warning.message().to_owned()) {
+            speaker.warning(warning.clone());
+        }
+    })
 }
 
 /// Tells of options in references that their vaults do not have, and that have no effect.
@@ -258,7 +275,9 @@ pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
 
 /// Starts logging where a flag or the setting `log_level` asks for it.
 fn log_to_stderr(verbose: u8, settings: &Settings, speaker: &Speaker) {
-    use tracing_subscriber::filter::LevelFilter;
+    use tracing_subscriber::filter::{LevelFilter, Targets};
+    use tracing_subscriber::layer::SubscriberExt as _;
+    use tracing_subscriber::util::SubscriberInitExt as _;
     let setting = settings.get("log_level");
     let by_setting = match setting.as_ref().and_then(|setting| setting.text.as_deref()) {
         Some("trace") => LevelFilter::TRACE,
@@ -283,10 +302,11 @@ fn log_to_stderr(verbose: u8, settings: &Settings, speaker: &Speaker) {
     };
     let level = by_setting.max(by_flag);
     if level != LevelFilter::OFF {
-        let subscriber =
-            tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_ansi(false);
+        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+        // What libraries log is theirs to choose, and may be a header or a path that nobody wants in a log.
+        let ours = Targets::new().with_target("vaultref", level);
         // Only a second subscriber could make this fail, and there is none.
-        let _ = subscriber.try_init();
+        let _ = tracing_subscriber::registry().with(lines).with(ours).try_init();
     }
 }
 

@@ -166,7 +166,7 @@ fn a_kong_conf_and_its_variable_yield_the_password_in_the_library() {
     ] {
         let environment: Environment = variables.iter().copied().collect();
         let settings = Settings::load(file, &environment, &[]).unwrap();
-        let context = Context { environment: environment.into() };
+        let context = Context::new(environment);
         let engine = Engine::builder(vaultref_backends::REGISTRY).settings(settings).context(context);
         let engine = engine.build().unwrap();
         let Some(OptionValue::Secret(password)) = runtime.block_on(engine.setting("pg_password")).unwrap()

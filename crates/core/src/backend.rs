@@ -6,8 +6,8 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::schema::{CommonOptions, OptionSpec, OptionValues};
-use crate::{Error, Payload, Resource, Secret, Version};
+use crate::schema::{CommonOptions, OptionSpec, OptionValues, RawValue};
+use crate::{Clock, Error, ManualClock, Payload, Resource, Secret, Version};
 
 /// A future on the heap, as trait objects need it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -29,6 +29,42 @@ pub trait Backend: fmt::Debug + Send + Sync {
         resource: &'a Resource,
         version: Option<&'a Version>,
     ) -> BoxFuture<'a, Result<Payload, Error>>;
+
+    /// Finds out how far this vault works, one step after the other: whether the store is reached, who we are to
+    /// it. A step that cannot be taken, because one before it failed, is left out.
+    ///
+    /// - No step holds a value, or the name of a resource that nobody asked for.
+    /// - Every step that waits has a time limit of its own; the engine limits the whole.
+    fn check(&self) -> BoxFuture<'_, Vec<Check>> {
+        Box::pin(std::future::ready(Vec::new()))
+    }
+
+    /// Gives back what the store has lent: called once, when nobody will ask any more.
+    ///
+    /// - [`Leases::Keep`] says that what was fetched is still in use elsewhere, and has to go on working.
+    /// - What cannot be given back is logged, and ends by itself.
+    fn close(&self, leases: Leases) -> BoxFuture<'_, ()> {
+        let _ = leases;
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// One step of [`Backend::check`].
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// What was looked at, in a word or two: `address`, `login`.
+    pub what: &'static str,
+    /// What was found, as a lower-case fragment, or why it does not work.
+    pub result: Result<String, Error>,
+}
+
+/// What becomes of the leases that a store has given, when a vault is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leases {
+    /// Somebody else goes on using what was fetched: a program that was started with it, the reader of a file.
+    Keep,
+    /// Nobody does: they are revoked.
+    Revoke,
 }
 
 /// Which versions a backend can tell apart. Kong ignores a version that a backend does not know, and so do we
@@ -39,6 +75,8 @@ pub enum Versions {
     None,
     /// `#2` is the previous one.
     Previous,
+    /// Numbers.
+    Numbers,
     /// Numbers and text.
     All,
 }
@@ -54,6 +92,9 @@ pub struct Definition {
     pub options: &'static [OptionSpec],
     /// Which versions it knows.
     pub versions: Versions,
+    /// What stands in where neither a reference nor a vault sets anything, such as the variables of another tool
+    /// for the same store.
+    pub ambient: Option<ReadAmbient>,
     /// Opens a vault. `values` holds what was set and what has a default, already checked by the schema; rules
     /// that concern several options are checked here. Does no I/O that can block.
     pub open: Open,
@@ -61,6 +102,22 @@ pub struct Definition {
 
 /// The shape of [`Definition::open`].
 pub type Open = fn(values: &OptionValues, context: &Context) -> Result<Arc<dyn Backend>, Error>;
+
+/// The shape of [`Definition::ambient`]. `set` gives what a reference or a vault sets an option to, as it is written.
+/// The error is about something in the surroundings that cannot be used.
+pub type ReadAmbient =
+    fn(context: &Context, set: &dyn Fn(&str) -> Option<RawValue>) -> Result<Vec<Ambient>, Error>;
+
+/// A value that the surroundings of the process give an option that nobody set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ambient {
+    /// The option's name.
+    pub option: &'static str,
+    /// Its value.
+    pub value: RawValue,
+    /// Where it comes from, as in "variable VAULT_ADDR".
+    pub origin: String,
+}
 
 impl Definition {
     /// All options: its own, then the common ones that it does not define itself.
@@ -83,10 +140,40 @@ impl fmt::Debug for Definition {
 }
 
 /// What a backend gets from the program around it when a vault is opened.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone)]
 pub struct Context {
     /// The process's environment as it was at start.
     pub environment: Arc<Environment>,
+    /// Where time comes from. Stands still until an engine puts its own here.
+    pub clock: Arc<dyn Clock>,
+    /// Who is told of what is odd about a vault without being an error. Nobody, unless the program says so.
+    pub warn: Option<Arc<dyn Fn(&Error) + Send + Sync>>,
+    /// The options that have another value than the vault itself gives them, because the reference at hand says so.
+    /// A backend does not send a vault's credentials where such an option points.
+    pub from_reference: Vec<&'static str>,
+}
+
+impl Context {
+    /// What a process with this environment gives.
+    pub fn new(environment: impl Into<Arc<Environment>>) -> Self {
+        let clock = Arc::new(ManualClock::default());
+        Self { environment: environment.into(), clock, warn: None, from_reference: Vec::new() }
+    }
+}
+
+impl Default for Context {
+    fn default() -> Self {
+        Self::new(Environment::default())
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("environment", &self.environment)
+            .field("from_reference", &self.from_reference)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Environment variables, taken once. Values are secrets: they print as such and are zeroized.

@@ -27,7 +27,9 @@ pub mod schema;
 mod clock;
 mod error;
 
-pub use backend::{Backend, BoxFuture, Context, Definition, Environment, Open, Versions};
+pub use backend::{
+    Ambient, Backend, BoxFuture, Check, Context, Definition, Environment, Leases, Open, ReadAmbient, Versions,
+};
 pub use clock::{Clock, ManualClock, Moment};
 pub use error::{Error, ErrorKind};
 pub use payload::Payload;

@@ -165,7 +165,7 @@ fn article(noun: &str) -> &'static str {
     if noun.starts_with('i') { "an" } else { "a" }
 }
 
-/// A value as it was written, before its option's kind is known.
+/// A value as it was written, before its option's kind is known. Prints without it: it may be secret.
 #[derive(Clone, PartialEq, Eq)]
 pub enum RawValue {
     /// Set to nothing.
@@ -176,6 +176,12 @@ pub enum RawValue {
     Text(String),
     /// Several texts.
     List(Vec<String>),
+}
+
+impl fmt::Debug for RawValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[raw]")
+    }
 }
 
 impl From<&QueryValue> for RawValue {

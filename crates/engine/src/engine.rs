@@ -6,18 +6,17 @@
 //! ```
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use rustix::time::{ClockId, clock_gettime};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::OnceCell;
 use tracing::{debug, warn};
-use vaultref_core::schema::{CommonOptions, OptionValue, OptionValues, RawValue};
+use vaultref_core::schema::{CommonOptions, OptionValue, RawValue};
 use vaultref_core::{
-    Backend, BoxFuture, Clock, Context, Definition, Error, ErrorKind, Moment, Payload, QueryValue, Reference,
-    Secret, scan,
+    Clock, Context, Definition, Error, ErrorKind, Moment, Payload, QueryValue, Reference, Secret, scan,
 };
 use zeroize::Zeroize;
 
@@ -25,17 +24,15 @@ use crate::Failure;
 use crate::cache::{Cache, Cell, CellKey};
 use crate::declarative::VaultEntity;
 use crate::entry::{Policy, State};
-use crate::hide::Hidden;
+use crate::open::{Opened, is_common, missing_option};
 use crate::select::select;
 use crate::settings::{self, Settings};
 use crate::template::Template;
-use crate::vaults::{EffectiveOption, Vault, Vaults, check_cycles};
+use crate::vaults::{Vault, Vaults, check_cycles};
 
-/// How many fetches a vault has under way at the most. Per vault, so that a store that hangs holds up no other.
-const FETCHES_AT_ONCE: usize = 256;
 /// How many differently configured ways into vaults are kept open. References with ever new options in their
 /// queries would otherwise each leave one behind.
-const OPEN_MAX: usize = 1024;
+pub(crate) const OPEN_MAX: usize = 1024;
 
 /// The system's monotonic clock, as coarse as the kernel's tick (1 to 10 ms): a tenth of the cost of the precise one.
 #[derive(Debug, Clone, Copy, Default)]
@@ -83,7 +80,8 @@ impl Builder {
     /// Makes the engine. Nothing is opened or fetched yet. The errors are those of the entities, with their
     /// places in the declarative file, and of the settings that the engine itself needs (at 0..0).
     pub fn build(self) -> Result<Engine, Vec<Failure>> {
-        let vaults = Vaults::new(self.registry, &self.settings, &self.entities)?;
+        let context = Context { clock: Arc::clone(&self.clock), ..self.context };
+        let vaults = Vaults::new(self.registry, &self.settings, &self.entities, &context)?;
         let number = |key: &str| {
             let Some(setting) = self.settings.get(key) else { return Ok(None) };
             let text = setting.text.unwrap_or_default();
@@ -109,7 +107,7 @@ impl Builder {
         Ok(Engine {
             vaults,
             settings: self.settings,
-            context: self.context,
+            context,
             clock: self.clock,
             cache: Cache::new(entries_max),
             routes: Mutex::default(),
@@ -126,34 +124,25 @@ impl Builder {
 pub struct Engine {
     vaults: Vaults,
     settings: Settings,
-    context: Context,
+    pub(crate) context: Context,
     clock: Arc<dyn Clock>,
     cache: Cache,
-    routes: Mutex<HashMap<RouteKey, Arc<Route>>>,
-    opened: Mutex<HashMap<String, Arc<OnceCell<Opened>>>>,
-    opened_count: AtomicU64,
-    fetch_timeout: Duration,
-}
-
-/// A vault with one set of options, ready to be asked.
-struct Opened {
-    id: u64,
-    backend: Arc<dyn Backend>,
-    fetches: Semaphore,
-    /// What the references in its options stood for.
-    hidden: Hidden,
+    pub(crate) routes: Mutex<HashMap<RouteKey, Arc<Route>>>,
+    pub(crate) opened: Mutex<HashMap<String, Arc<OnceCell<Opened>>>>,
+    pub(crate) opened_count: AtomicU64,
+    pub(crate) fetch_timeout: Duration,
 }
 
 /// What a vault's configuration and the options in a reference's query say about how to get its secret. References
 /// without options share one per vault.
-struct Route {
+pub(crate) struct Route {
     opened: Arc<OnceCell<Opened>>,
     policy: Policy,
     base64_decode: bool,
 }
 
 /// What a route depends on: the vault's name, and the query's options.
-type RouteKey = (String, Option<Vec<(String, QueryValue)>>);
+pub(crate) type RouteKey = (String, Option<Vec<(String, QueryValue)>>);
 
 /// A route, and the cell of one reference.
 struct Plan {
@@ -262,7 +251,7 @@ impl Engine {
         value
     }
 
-    async fn setting_text(&self, text: &str) -> Result<String, Vec<Failure>> {
+    pub(crate) async fn setting_text(&self, text: &str) -> Result<String, Vec<Failure>> {
         let secret = self.render(text.as_bytes()).await?;
         secret.expose_str().map(str::to_owned).map_err(|_| {
             let error =
@@ -322,7 +311,7 @@ impl Engine {
         plan.cell.get(&plan.route.policy, &*self.clock, fetch).await
     }
 
-    fn timed_out(&self) -> Error {
+    pub(crate) fn timed_out(&self) -> Error {
         let seconds = self.fetch_timeout.as_secs_f64();
         Error::new(ErrorKind::Timeout, format!("no answer within {seconds} s"))
             .with_hint("the setting `fetch_timeout` says how long to wait")
@@ -349,7 +338,7 @@ impl Engine {
         if let Some(route) = known {
             return Ok(route);
         }
-        if let Some(error) = vault.check_options(reference).into_iter().next() {
+        if let Some(error) = vault.check_options(reference.options().unwrap_or_default()).into_iter().next() {
             return Err(error);
         }
         for name in vault.unknown_options(reference) {
@@ -370,112 +359,9 @@ impl Engine {
         routes.insert(key, Arc::clone(&route));
         Ok(route)
     }
-
-    /// The vault with these options, opened once however many ask.
-    async fn open(&self, vault: &Vault, options: &[EffectiveOption]) -> Result<Arc<OnceCell<Opened>>, Error> {
-        let own: Vec<&EffectiveOption> = options.iter().filter(|option| !is_common(option)).collect();
-        let key = opened_key(vault, &own);
-        let cell = {
-            let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-            if opened.len() >= OPEN_MAX && !opened.contains_key(&key) {
-                opened.clear();
-            }
-            Arc::clone(opened.entry(key).or_default())
-        };
-        cell.get_or_try_init(|| async {
-            let values = self.values(vault, own.iter().copied()).await?;
-            for spec in vault.definition().specs().filter(|spec| spec.required) {
-                if !values.contains_key(spec.name) {
-                    return Err(missing_option(vault, spec.name));
-                }
-            }
-            debug!(vault = vault.name(), backend = vault.definition().name, "opening");
-            let hidden = Hidden::new(&own, &values);
-            let backend = (vault.definition().open)(&values, &self.context)
-                .map_err(|error| hidden.in_error(error).within(format!("vault `{}`", vault.name())))?;
-            let id = self.opened_count.fetch_add(1, Ordering::Relaxed);
-            Ok(Opened { id, backend, fetches: Semaphore::new(FETCHES_AT_ONCE), hidden })
-        })
-        .await?;
-        Ok(cell)
-    }
-
-    /// The options' values, references in them resolved.
-    fn values<'a>(
-        &'a self,
-        vault: &'a Vault,
-        options: impl Iterator<Item = &'a EffectiveOption> + Send + 'a,
-    ) -> BoxFuture<'a, Result<OptionValues, Error>> {
-        Box::pin(async move {
-            let mut values = OptionValues::new();
-            for option in options {
-                let mut raw = option.raw.clone();
-                for text in texts_mut(&mut raw).iter_mut().filter(|text| scan::contains(text.as_bytes())) {
-                    let context = format!("option `{}` of vault `{}`", option.spec.name, vault.name());
-                    let rendered = self.setting_text(text).await;
-                    *text = rendered.map_err(|failures| first(failures).within(&context))?;
-                }
-                let value = option.spec.read(&raw).map_err(|why| vault.bad_option(option, &why));
-                texts_mut(&mut raw).iter_mut().for_each(Zeroize::zeroize);
-                // An option that is set to nothing has its default, if there is one.
-                let default = || option.spec.default.map(|text| RawValue::Text(text.to_owned()));
-                let value = match value? {
-                    None => default().and_then(|raw| option.spec.read(&raw).ok().flatten()),
-                    value => value,
-                };
-                if let Some(value) = value {
-                    values.insert(option.spec.name, value);
-                }
-            }
-            Ok(values)
-        })
-    }
 }
 
-fn texts_mut(raw: &mut RawValue) -> &mut [String] {
-    match raw {
-        RawValue::Text(text) => std::slice::from_mut(text),
-        RawValue::List(items) => items,
-        RawValue::Null | RawValue::Boolean(_) => &mut [],
-    }
-}
-
-fn is_common(option: &EffectiveOption) -> bool {
-    CommonOptions::SPECS.iter().any(|common| common.name == option.spec.name)
-}
-
-/// What tells one way into a vault from another: its name, and each option that is set. It may hold a literal
-/// secret, as the settings do, and goes nowhere. Texts are told with their lengths: a reference's query can hold any
-/// byte, and must not be able to write another option's value.
-fn opened_key(vault: &Vault, own: &[&EffectiveOption]) -> String {
-    let sized = |text: &String| format!("{}:{text}", text.len());
-    let mut key = vault.name().to_owned();
-    for option in own {
-        let value = match &option.raw {
-            RawValue::Null => "-".to_owned(),
-            RawValue::Boolean(value) => value.to_string(),
-            RawValue::Text(text) => sized(text),
-            RawValue::List(items) => format!("[{}]", items.iter().map(sized).collect::<String>()),
-        };
-        key.push_str(&format!("\0{}={value}", option.spec.name));
-    }
-    key
-}
-
-pub(crate) fn missing_option(vault: &Vault, name: &str) -> Error {
-    let message = format!("vault `{}` wants the option `{name}`", vault.name());
-    let definition = vault.definition();
-    let hint = match definition.spec(name) {
-        Some(spec) if !vault.is_entity() => {
-            let key = crate::vaults::setting_keys(definition, spec).next().unwrap_or_default();
-            format!("set `{key}` in the settings file, or `KONG_{}` in the environment", key.to_uppercase())
-        }
-        _ => "set it in the vault's `config`".to_owned(),
-    };
-    Error::new(ErrorKind::InvalidConfig, message).with_hint(hint)
-}
-
-fn first(failures: Vec<Failure>) -> Error {
+pub(crate) fn first(failures: Vec<Failure>) -> Error {
     let internal = || Error::new(ErrorKind::Internal, "a failure without a cause");
     failures.into_iter().next().map_or_else(internal, |failure| failure.error)
 }

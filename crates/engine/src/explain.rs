@@ -30,7 +30,7 @@ impl Engine {
         for spec in vault.definition().specs().filter(|spec| spec.required) {
             let set = |option: &EffectiveOption| !matches!(option.spec.read(&option.raw), Ok(None));
             if !options.iter().any(|option| option.spec.name == spec.name && set(option)) {
-                errors.push(crate::engine::missing_option(vault, spec.name));
+                errors.push(crate::open::missing_option(vault, spec.name));
             }
         }
         Ok(Explanation {

@@ -17,6 +17,7 @@ mod deliver;
 mod engine;
 mod explain;
 mod field;
+mod open;
 mod watch;
 
 pub mod dotenv;
@@ -25,8 +26,8 @@ pub mod render;
 use std::ops::Range;
 
 pub use vaultref_core::{
-    Clock, Context, Definition, Environment, Error, ErrorKind, Moment, ParseError, Payload, QueryValue,
-    Reference, Resource, Secret, Version, scan, schema,
+    Check, Clock, Context, Definition, Environment, Error, ErrorKind, Leases, Moment, ParseError, Payload,
+    QueryValue, Reference, Resource, Secret, Version, scan, schema,
 };
 
 pub use deliver::StreamError;

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 use vaultref_core::schema::{OptionKind, OptionSpec, RawValue};
-use vaultref_core::{Definition, Error, ErrorKind, Reference, Version, Versions, redacted_vault, scan};
+use vaultref_core::{
+    Ambient, Context, Definition, Error, ErrorKind, QueryValue, Reference, Version, Versions, redacted_vault,
+    scan,
+};
 
 use crate::declarative::{VaultEntity, is_valid_prefix};
 use crate::settings::{Origin, Settings};
@@ -21,6 +24,8 @@ pub struct Vault {
     definition: &'static Definition,
     is_entity: bool,
     set: BTreeMap<&'static str, (RawValue, OptionOrigin)>,
+    /// What may stand in for what is not set.
+    surroundings: Context,
 }
 
 /// Where the value of a vault's option comes from.
@@ -32,6 +37,8 @@ pub enum OptionOrigin {
     Entity,
     /// A setting: its key, and where that was made.
     Setting(String, Origin),
+    /// Something around the process, which stands in where nobody sets anything.
+    Ambient(String),
     /// The schema.
     Default,
 }
@@ -42,6 +49,7 @@ impl fmt::Display for OptionOrigin {
             Self::Query => f.write_str("reference"),
             Self::Entity => f.write_str("vault entity"),
             Self::Setting(key, origin) => write!(f, "{key}, {origin}"),
+            Self::Ambient(origin) => write!(f, "{origin}, as the vault sets nothing"),
             Self::Default => f.write_str("default"),
         }
     }
@@ -109,23 +117,53 @@ impl Vault {
         })
     }
 
-    /// The options that count for a reference, each with its origin: query over vault over default. Those that
-    /// have no value at all are left out.
+    /// The options that count for a reference, each with its origin: query over vault over what the surroundings
+    /// give over default. Those that have no value at all are left out.
     pub fn effective(&self, reference: &Reference) -> Vec<EffectiveOption> {
-        let query = reference.options().unwrap_or_default();
+        self.effective_with(reference.options().unwrap_or_default())
+    }
+
+    /// The options that count for a reference with this query.
+    pub(crate) fn effective_with(&self, query: &[(String, QueryValue)]) -> Vec<EffectiveOption> {
+        // What cannot be used there is reported by `check_options`.
+        let ambient = self.ambient(query).unwrap_or_default();
         self.definition
             .specs()
             .filter_map(|spec| {
                 let in_query = query.iter().find(|(name, _)| spec.is_named(name));
+                let around = || ambient.iter().find(|ambient| ambient.option == spec.name);
                 let default =
                     || spec.default.map(|text| (RawValue::Text(text.to_owned()), OptionOrigin::Default));
                 let (raw, origin) = in_query
                     .map(|(_, value)| (RawValue::from(value), OptionOrigin::Query))
                     .or_else(|| self.set.get(spec.name).cloned())
+                    .or_else(|| around().map(|a| (a.value.clone(), OptionOrigin::Ambient(a.origin.clone()))))
                     .or_else(default)?;
                 Some(EffectiveOption { spec, raw, origin })
             })
             .collect()
+    }
+
+    fn ambient(&self, query: &[(String, QueryValue)]) -> Result<Vec<Ambient>, Error> {
+        let Some(read) = self.definition.ambient else { return Ok(Vec::new()) };
+        let set = |name: &str| {
+            let spec = self.definition.spec(name)?;
+            let in_query = query.iter().find(|(name, _)| spec.is_named(name));
+            in_query
+                .map(|(_, value)| RawValue::from(value))
+                .or_else(|| self.set.get(spec.name).map(|(raw, _)| raw.clone()))
+        };
+        read(&self.surroundings, &set)
+    }
+
+    /// The options that a reference gives another value than they have without it.
+    pub(crate) fn overridden(&self, options: &[&EffectiveOption]) -> Vec<&'static str> {
+        let own = self.effective_with(&[]);
+        let is_own = |option: &EffectiveOption| {
+            own.iter().any(|own| own.spec.name == option.spec.name && own.raw == option.raw)
+        };
+        let overriding = |option: &&&EffectiveOption| option.origin == OptionOrigin::Query && !is_own(option);
+        options.iter().filter(overriding).map(|option| option.spec.name).collect()
     }
 
     /// Names in the reference's query that are no options of this vault.
@@ -140,12 +178,16 @@ impl Vault {
 
     /// What is wrong with a reference to this vault, as far as its text tells.
     pub fn check(&self, reference: &Reference) -> Vec<Error> {
-        self.check_options(reference).into_iter().chain(self.check_version(reference)).collect()
+        self.check_options(reference.options().unwrap_or_default())
+            .into_iter()
+            .chain(self.check_version(reference))
+            .collect()
     }
 
     /// Values of options that cannot be used, in the query or in the vault's own configuration.
-    pub(crate) fn check_options(&self, reference: &Reference) -> Vec<Error> {
-        self.effective(reference).iter().filter_map(|option| self.fault(option)).collect()
+    pub(crate) fn check_options(&self, query: &[(String, QueryValue)]) -> Vec<Error> {
+        let ambient = self.ambient(query).err();
+        self.effective_with(query).iter().filter_map(|option| self.fault(option)).chain(ambient).collect()
     }
 
     /// What is wrong with an option's value before references in it are resolved.
@@ -163,6 +205,7 @@ impl Vault {
         let hint = match (reference.version()?, self.definition.versions) {
             (Version::Number(_), _) | (_, Versions::All) => return None,
             (_, Versions::Previous) => "write `#2` for the previous value, or leave the version out",
+            (_, Versions::Numbers) => "versions are numbers, as in `#2`; without one it is the latest",
             (_, Versions::None) => "leave the version out",
         };
         let message = format!("backend `{}` has no such version", self.definition.name);
@@ -206,6 +249,7 @@ impl Vaults {
         registry: &'static [Definition],
         settings: &Settings,
         entities: &[VaultEntity],
+        surroundings: &Context,
     ) -> Result<Self, Vec<Failure>> {
         let loaded = settings.loaded_vaults(registry.iter().map(|definition| definition.name));
         let is_loaded = |name: &str| loaded.iter().any(|loaded| loaded == name);
@@ -224,13 +268,13 @@ impl Vaults {
             warnings: Vec::new(),
         };
         for definition in registry.iter().filter(|definition| is_loaded(definition.name)) {
-            let vault = default_vault(definition, settings);
+            let vault = default_vault(definition, settings, surroundings);
             this.vaults.insert(definition.name.to_owned(), vault);
         }
         this.warn_of_settings(registry, settings);
         let mut failures = Vec::new();
         for entity in entities {
-            match this.entity(registry, entity) {
+            match this.entity(registry, entity, surroundings) {
                 Ok(vault) => drop(this.vaults.insert(entity.prefix.clone(), vault)),
                 Err(faults) => failures.extend(faults),
             }
@@ -307,7 +351,12 @@ impl Vaults {
         }
     }
 
-    fn entity(&self, registry: &'static [Definition], entity: &VaultEntity) -> Result<Vault, Vec<Failure>> {
+    fn entity(
+        &self,
+        registry: &'static [Definition],
+        entity: &VaultEntity,
+        surroundings: &Context,
+    ) -> Result<Vault, Vec<Failure>> {
         let fail = |message: String, hint: String| {
             let error = Error::new(ErrorKind::InvalidConfig, message).with_hint(hint);
             vec![Failure { range: entity.range.clone(), error }]
@@ -338,7 +387,8 @@ impl Vaults {
             let hint = names::suggestion(&entity.backend, "backends", &known);
             return Err(fail(format!("vault '{}' is not installed", entity.backend), hint));
         };
-        let mut vault = Vault { name: prefix.clone(), definition, is_entity: true, set: BTreeMap::new() };
+        let (name, surroundings) = (prefix.clone(), surroundings.clone());
+        let mut vault = Vault { name, definition, is_entity: true, set: BTreeMap::new(), surroundings };
         let mut failures = Vec::new();
         for (name, raw, range) in &entity.config {
             let error = match definition.spec(name) {
@@ -366,7 +416,7 @@ impl Vaults {
     }
 }
 
-fn default_vault(definition: &'static Definition, settings: &Settings) -> Vault {
+fn default_vault(definition: &'static Definition, settings: &Settings, surroundings: &Context) -> Vault {
     let mut set = BTreeMap::new();
     for spec in definition.specs() {
         for key in setting_keys(definition, spec) {
@@ -376,7 +426,8 @@ fn default_vault(definition: &'static Definition, settings: &Settings) -> Vault 
             }
         }
     }
-    Vault { name: definition.name.to_owned(), definition, is_entity: false, set }
+    let (name, surroundings) = (definition.name.to_owned(), surroundings.clone());
+    Vault { name, definition, is_entity: false, set, surroundings }
 }
 
 /// The keys under which an option of a default vault is set, the proper one first.

@@ -206,6 +206,7 @@ static NAMES: &[Definition] = &[Definition {
     about: "for tests",
     options: Options::SPECS,
     versions: Versions::None,
+    ambient: None,
     open: |values, _| Ok(Arc::new(Names(Options::from_values(values).unwrap().names))),
 }];
 

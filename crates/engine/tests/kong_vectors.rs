@@ -95,7 +95,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 fn engine(environment: Environment, settings: Settings) -> Engine {
-    let context = Context { environment: Arc::new(environment) };
+    let context = Context::new(environment);
     Engine::builder(REGISTRY).settings(settings).context(context).build().unwrap()
 }
 

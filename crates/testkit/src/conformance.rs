@@ -256,6 +256,7 @@ mod tests {
         about: "for tests",
         options: &[],
         versions: Versions::None,
+        ambient: None,
         open: |_, context| match context.environment.get("SECRET") {
             Some(secret) => Ok(Arc::new(Careless(secret.clone()))),
             None => Err(Error::new(ErrorKind::InvalidConfig, "no secret")),
@@ -273,7 +274,7 @@ mod tests {
             Conformance { definition, registry: counting::wrapped(REGISTRY, definition.name), scenarios };
         this.failures(async |scenario: &Scenario| {
             let variables = scenario.given.iter().map(|(name, content)| (name, content.bytes()));
-            Store { context: Context { environment: Arc::new(variables.collect()) }, ..Store::default() }
+            Store { context: Context::new(Environment::from_iter(variables)), ..Store::default() }
         })
         .await
     }

@@ -2,6 +2,7 @@
 
 mod check;
 mod check_report;
+mod check_vaults;
 mod config;
 mod explain;
 mod export;
@@ -12,6 +13,6 @@ mod run;
 mod vaults;
 
 pub(crate) use {
-    check::check, config::config, explain::explain, export::export, get::get, manual::completions,
-    manual::man, render::render, run::run, vaults::vaults,
+    check::check, check_vaults::check_vaults, config::config, explain::explain, export::export, get::get,
+    manual::completions, manual::man, render::render, run::run, vaults::vaults,
 };

@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use vaultref::{Error, ErrorKind, Secret};
+use vaultref::{Error, ErrorKind, Leases, Secret};
 
 use crate::args;
 use crate::hardening::Hardened;
@@ -30,7 +30,11 @@ pub(crate) fn run(
         environment: variables.iter().map(|v| (v.name.clone(), variables::os_value(&v.value))).collect(),
     };
     let result = match args.mask {
-        None => Err(become_command(&spec, hardened)),
+        None => {
+            // The command goes on using what was lent to it.
+            session.close(Leases::Keep);
+            Err(become_command(&spec, hardened))
+        }
         Some(when) => {
             let masker = masker(session, &variables, speaker)?;
             // The command inherits the limit from us; we write no core even so, as we are not dumpable.

@@ -29,7 +29,7 @@ fn no_debug_output_shows_a_secret() {
         ("Payload", format!("{:?}", Payload::new(CANARY))),
         ("OptionValue", format!("{:?} {}", OptionValue::Secret(secret()), OptionValue::Secret(secret()))),
         ("Environment", format!("{environment:?}")),
-        ("Context", format!("{:?}", Context { environment: Arc::clone(&environment) })),
+        ("Context", format!("{:?}", Context::new(Arc::clone(&environment)))),
         ("Reference", format!("{reference:?}")),
         ("QueryValue", format!("{:?}", QueryValue::List(vec![QueryValue::Text(CANARY.to_owned())]))),
         ("Error", format!("{error:?} {error}")),
@@ -53,7 +53,7 @@ fn no_failure_of_the_engine_shows_a_secret() {
     let search = Search::new();
     let json = format!(r#"{{"a": "{CANARY}", "n": null}}"#);
     let environment: Environment = [("CANARY", CANARY), ("JSON", &json)].into_iter().collect();
-    let context = Context { environment: environment.into() };
+    let context = Context::new(environment);
     let settings =
         Settings::load(None, &Environment::default(), &[("vault_fs_prefix", CANARY.to_owned())]).unwrap();
     let engine =

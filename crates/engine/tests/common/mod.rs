@@ -18,7 +18,7 @@ pub(crate) fn builder(
     Engine::builder(registry)
         .settings(Settings::load(Some(file), &Environment::default(), &[]).unwrap())
         .entities(declarative::parse(declarations).unwrap().vaults)
-        .context(Context { environment: Arc::new(environment) })
+        .context(Context::new(environment))
 }
 
 /// What a reference gives: the text, or the error's kind and message.

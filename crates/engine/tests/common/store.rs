@@ -16,6 +16,7 @@ static REGISTRY: &[Definition] = &[Definition {
     about: "for tests",
     options: Options::SPECS,
     versions: Versions::All,
+    ambient: None,
     open,
 }];
 

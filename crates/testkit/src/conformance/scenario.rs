@@ -160,6 +160,7 @@ mod tests {
         about: "for tests",
         options: &[OptionSpec { name: "prefix", ..OptionSpec::BLANK }],
         versions: vaultref_core::Versions::None,
+        ambient: None,
         open: |_, _| panic!("a scenario that is only read opens nothing"),
     };
 
