@@ -11,6 +11,11 @@ mod env;
 #[cfg(feature = "fs")]
 mod fs;
 
+#[cfg(feature = "hcv")]
+mod hcv;
+
+#[cfg(feature = "http")]
+mod http;
 #[cfg(any(feature = "env", feature = "fs"))]
 mod nearest;
 

@@ -8,6 +8,8 @@ pub static REGISTRY: &[Definition] = &[
     crate::env::DEFINITION,
     #[cfg(feature = "fs")]
     crate::fs::DEFINITION,
+    #[cfg(feature = "hcv")]
+    crate::hcv::DEFINITION,
 ];
 
 #[cfg(test)]

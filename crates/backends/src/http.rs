@@ -1,0 +1,269 @@
+//! The HTTP client that backends share: time limits, a bound on answers, repeats where they do no harm, and
+//! redirects only where the caller lets them go.
+//!
+//! Bodies, in and out, are kept in memory that is zeroized.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBuilder, Retryable};
+use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::{Method, StatusCode, Url};
+use tokio::sync::{OnceCell, Semaphore};
+use tokio::time::Instant;
+use tracing::{debug, warn};
+use vaultref_core::{Error, ErrorKind, Secret};
+use zeroize::Zeroizing;
+
+mod failure;
+mod tls;
+
+use failure::{explain, too_large};
+pub(crate) use tls::{Tls, read_file};
+
+/// So many requests of one client are under way. Over HTTP/1 each takes a connection: a start with hundreds of
+/// secrets must not look like an attack to the store.
+const REQUESTS_AT_ONCE: usize = 64;
+/// So often a request is repeated, where that does no harm.
+const REPEATS_MAX: usize = 2;
+/// The wait before the first repeat; it doubles, with jitter on top.
+const REPEAT_WAIT: Duration = Duration::from_millis(100);
+/// A store that asks for more patience than this is not waited for: whoever asked gets an error, and so does
+/// everybody until the time is over.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// What a store may ask for at the most: a fault of one answer must not shut us out for days.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(600);
+/// So many redirects lead to an answer.
+const REDIRECTS_MAX: usize = 4;
+
+/// How a client behaves.
+#[derive(Debug, Clone)]
+pub(crate) struct HttpOptions {
+    /// How long connecting may take, TLS included.
+    pub connect_timeout: Duration,
+    /// How long one request may take, from connecting to the last byte of the answer.
+    pub request_timeout: Duration,
+    /// The largest answer, in bytes.
+    pub body_bytes_max: u64,
+    /// How the other side is recognised, and we are.
+    pub tls: Tls,
+    /// Whether `HTTPS_PROXY` and its like count. Not for addresses that only this machine knows.
+    pub proxied: bool,
+}
+
+/// A client with its connections. Made at its first request: that reads certificates.
+pub(crate) struct Http {
+    options: HttpOptions,
+    client: OnceCell<reqwest::Client>,
+    requests: Semaphore,
+    /// Until when the store asked to be left alone.
+    paused_until: Mutex<Option<Instant>>,
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// Whether a request may be sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// It changes nothing.
+    Always,
+    /// Only if the store cannot have acted on it: it was not reached, or refused to look at it.
+    Unprocessed,
+}
+
+/// One request.
+pub(crate) struct Request {
+    pub method: Method,
+    pub url: Url,
+    /// Values that are secret have to be marked as sensitive.
+    pub headers: HeaderMap,
+    pub body: Option<Secret>,
+    pub repeat: Repeat,
+}
+
+impl Request {
+    /// A request without a body that changes nothing.
+    pub(crate) fn get(url: Url) -> Self {
+        Self { method: Method::GET, url, headers: HeaderMap::new(), body: None, repeat: Repeat::Always }
+    }
+}
+
+/// An answer, whatever its status.
+pub(crate) struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Zeroizing<Vec<u8>>,
+}
+
+/// An attempt that gave no final answer.
+struct Unfinished {
+    /// What the caller gets when it is not repeated: an answer with a bad status is one, too.
+    outcome: Result<Answer, Error>,
+    repeat: bool,
+    /// The store's own wish.
+    wait: Option<Duration>,
+}
+
+impl Http {
+    pub(crate) fn new(options: HttpOptions) -> Self {
+        let requests = Semaphore::new(REQUESTS_AT_ONCE);
+        Self { options, client: OnceCell::new(), requests, paused_until: Mutex::default() }
+    }
+
+    /// Sends a request and reads the answer. `may_redirect` says whether an answer may lead the request, with all
+    /// that it carries, from one place to another; the error says why not.
+    pub(crate) async fn send(
+        &self,
+        request: &Request,
+        may_redirect: &(dyn Fn(&Url, &Url) -> Result<(), Error> + Sync),
+    ) -> Result<Answer, Error> {
+        let backoff =
+            ExponentialBuilder::new().with_min_delay(REPEAT_WAIT).with_max_times(REPEATS_MAX).with_jitter();
+        let attempt = || self.attempt(request, may_redirect);
+        let done = attempt
+            .retry(backoff.build())
+            .when(|unfinished: &Unfinished| unfinished.repeat)
+            .adjust(|unfinished, wait| wait.map(|wait| wait + unfinished.wait.unwrap_or_default()))
+            .notify(|_, wait| debug!(?wait, "repeating a request"))
+            .await;
+        done.or_else(|unfinished| unfinished.outcome)
+    }
+
+    async fn attempt(
+        &self,
+        request: &Request,
+        may_redirect: &(dyn Fn(&Url, &Url) -> Result<(), Error> + Sync),
+    ) -> Result<Answer, Unfinished> {
+        let fail = |error| Unfinished { outcome: Err(error), repeat: false, wait: None };
+        let client = self.client().await.map_err(fail)?;
+        self.wait_for_pause().await.map_err(fail)?;
+        let _permit = self.requests.acquire().await.expect("nobody closes the semaphore");
+        let mut url = request.url.clone();
+        for _ in 0..=REDIRECTS_MAX {
+            let answer = self.once(client, request, &url).await?;
+            let Some(target) = redirect(&answer, &url) else { return self.judge(request, answer) };
+            may_redirect(&url, &target).map_err(fail)?;
+            debug!(status = answer.status.as_u16(), host = target.host_str(), "following a redirect");
+            url = target;
+        }
+        let message = format!("{} redirects in a circle", place(&request.url));
+        Err(fail(Error::new(ErrorKind::Unavailable, message)))
+    }
+
+    /// Sends it once, to this place.
+    async fn once(
+        &self,
+        client: &reqwest::Client,
+        request: &Request,
+        url: &Url,
+    ) -> Result<Answer, Unfinished> {
+        let mut builder =
+            client.request(request.method.clone(), url.clone()).headers(request.headers.clone());
+        if let Some(body) = &request.body {
+            builder = builder.body(body.expose().to_vec());
+        }
+        let failed = |error: reqwest::Error| {
+            let (error, repeat) = explain(&error, url, &self.options);
+            let repeat = match repeat {
+                failure::Sent::No => true,
+                failure::Sent::Maybe => request.repeat == Repeat::Always,
+                failure::Sent::Final => false,
+            };
+            Unfinished { outcome: Err(error), repeat, wait: None }
+        };
+        let mut response = builder.send().await.map_err(failed)?;
+        let mut body = Zeroizing::new(Vec::new());
+        let limit = usize::try_from(self.options.body_bytes_max).unwrap_or(usize::MAX);
+        let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
+        if announced.is_some_and(|length| length > limit) {
+            return Err(Unfinished { outcome: Err(too_large(url, limit)), repeat: false, wait: None });
+        }
+        body.reserve_exact(announced.unwrap_or(4096));
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            if chunk.len() > limit - body.len() {
+                return Err(Unfinished { outcome: Err(too_large(url, limit)), repeat: false, wait: None });
+            }
+            grow(&mut body, chunk.len());
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status: response.status(), headers: response.headers().clone(), body })
+    }
+
+    /// Whether an answer is final, by its status alone.
+    fn judge(&self, request: &Request, answer: Answer) -> Result<Answer, Unfinished> {
+        let unprocessed =
+            matches!(answer.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        let passing = matches!(answer.status.as_u16(), 412 | 500 | 502 | 504);
+        if !unprocessed && !(passing && request.repeat == Repeat::Always) {
+            return Ok(answer);
+        }
+        let wait = retry_after(&answer.headers);
+        if let Some(wait) = wait {
+            warn!(host = request.url.host_str(), ?wait, "the store asks to be left alone");
+            let until = Instant::now() + wait;
+            let mut paused = self.paused_until.lock().unwrap_or_else(PoisonError::into_inner);
+            *paused = (*paused).max(Some(until));
+        }
+        let repeat = wait.is_none_or(|wait| wait <= PATIENCE);
+        Err(Unfinished { outcome: Ok(answer), repeat, wait })
+    }
+
+    /// Waits until the store wants to hear of us again, if that is soon.
+    async fn wait_for_pause(&self) -> Result<(), Error> {
+        let until = *self.paused_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = until.map(|until| until.saturating_duration_since(Instant::now())).unwrap_or_default();
+        if left.is_zero() {
+            return Ok(());
+        }
+        if left > PATIENCE {
+            let message = format!("the server asks to be left alone for {} s more", left.as_secs() + 1);
+            let hint = "it limits how often it is asked: ask less often, or raise its quota";
+            return Err(Error::new(ErrorKind::RateLimited, message).with_hint(hint));
+        }
+        tokio::time::sleep(left).await;
+        Ok(())
+    }
+
+    async fn client(&self) -> Result<&reqwest::Client, Error> {
+        self.client
+            .get_or_try_init(|| async {
+                let options = self.options.clone();
+                let built = tokio::task::spawn_blocking(move || tls::client(&options)).await;
+                built.unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "the HTTP client was not made")))
+            })
+            .await
+    }
+}
+
+/// Makes room without leaving an unwiped copy behind, as a vector that grows by itself would.
+fn grow(body: &mut Zeroizing<Vec<u8>>, more: usize) {
+    if body.capacity() - body.len() < more {
+        let mut larger = Zeroizing::new(Vec::with_capacity((body.len() + more).max(2 * body.capacity())));
+        larger.extend_from_slice(body);
+        *body = larger;
+    }
+}
+
+/// Where an answer leads instead. Only what keeps the request as it is: the older codes turn a POST into a GET.
+fn redirect(answer: &Answer, from: &Url) -> Option<Url> {
+    let leads = matches!(answer.status.as_u16(), 301 | 302 | 307 | 308);
+    let location = answer.headers.get(LOCATION).filter(|_| leads)?.to_str().ok()?;
+    from.join(location).ok()
+}
+
+/// The seconds in `Retry-After`. A date there is not understood, as none of our stores sends one.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
+}
+
+/// `host:port` of an address, for messages.
+pub(crate) fn place(url: &Url) -> String {
+    let port = url.port_or_known_default().unwrap_or_default();
+    format!("{}:{port}", url.host_str().unwrap_or_default())
+}
