@@ -29,13 +29,19 @@ fn install(backend: &str, scenario: &Scenario) -> Store {
 }
 
 fn environment(scenario: &Scenario) -> Store {
-    let variables = scenario.given.iter().map(|(name, content)| (name, content.bytes()));
-    Store { context: Context { environment: Arc::new(variables.collect()) }, ..Store::default() }
+    let mut variables = Vec::new();
+    for (name, contents) in scenario.contents() {
+        let suffixes = ["", "_PREVIOUS"].iter().zip(contents.iter().rev());
+        variables.extend(suffixes.map(|(suffix, content)| (format!("{name}{suffix}"), content.bytes())));
+    }
+    let environment = Arc::new(variables.into_iter().collect());
+    Store { context: Context { environment }, ..Store::default() }
 }
 
 fn directory(scenario: &Scenario) -> Store {
     let directory = tempfile::tempdir().unwrap();
-    for (name, content) in &scenario.given {
+    for (name, contents) in scenario.contents() {
+        let [content] = contents else { panic!("a file has one version") };
         let file = directory.path().join(name);
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(file, content.bytes()).unwrap();

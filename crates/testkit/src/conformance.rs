@@ -7,7 +7,8 @@
 //!   vault entity with the same options; both have to agree;
 //! - [`GETS_AT_ONCE`] gets run at once: they get the same answer, and cost at most one fetch;
 //! - a get after that is answered from the cache;
-//! - nothing that is printed on the way holds a part of what the store holds: error, log, `Debug` of the backend.
+//! - nothing that is printed on the way holds a part of what the store holds, or of an option that is secret: error,
+//!   log, `Debug` of the backend.
 
 use std::any::Any;
 use std::path::Path;
@@ -52,21 +53,33 @@ pub struct Store {
     pub kept: Option<Box<dyn Any>>,
 }
 
+impl Store {
+    /// The vault's options: the scenario's, and those that only the set-up knows.
+    fn options_with(&self, scenario: &Scenario) -> impl Iterator<Item = (String, String)> {
+        let own = self.options.iter().map(|(name, text)| ((*name).to_owned(), text.clone()));
+        scenario.options().chain(own)
+    }
+}
+
 impl Conformance {
     /// Reads `<folder>/<backend>.toml`. Panics where a scenario contradicts itself.
     pub fn load(registry: &'static [Definition], backend: &str, folder: &Path) -> Self {
-        let definition = registry.iter().find(|definition| definition.name == backend);
-        let definition = definition.unwrap_or_else(|| panic!("there is no backend `{backend}`"));
         let path = folder.join(format!("{backend}.toml"));
         let text =
             std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let scenarios =
-            scenario::parse(definition, &text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        Self { definition, registry: counting::wrapped(registry, backend), scenarios }
+        Self::read(registry, backend, &text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
-    /// Runs all scenarios on a fresh store each, within a current-thread runtime. Panics with the list of those
-    /// that fail.
+    fn read(registry: &'static [Definition], backend: &str, text: &str) -> Result<Self, String> {
+        let definition = registry.iter().find(|definition| definition.name == backend);
+        let definition = definition.ok_or_else(|| format!("there is no backend `{backend}`"))?;
+        let scenarios = scenario::parse(text)?.scenarios;
+        scenarios.iter().try_for_each(|scenario| scenario.check_options(definition))?;
+        Ok(Self { definition, registry: counting::wrapped(registry, backend), scenarios })
+    }
+
+    /// Runs all scenarios on fresh stores, two each, within a current-thread runtime that has its timer enabled, and
+    /// its I/O where the backend needs that. Panics with the list of those that fail.
     pub async fn run(&self, install: impl AsyncFn(&Scenario) -> Store) {
         let failures = self.failures(install).await;
         let (backend, failed, total) = (self.definition.name, failures.len(), self.scenarios.len());
@@ -95,7 +108,7 @@ impl Conformance {
         scenario: &Scenario,
         store: &Store,
     ) -> Result<Result<Secret, String>, String> {
-        let secrets = Secrets::of(self.definition, scenario);
+        let secrets = Secrets::of(self.definition, scenario, store);
         let (counter, log) = (Counter::start(self.definition), Log::start());
         let result = self.resolve(vault, scenario, store, &counter).await?;
         secrets.look_for(&log.take(), "log")?;
@@ -143,18 +156,18 @@ impl Conformance {
     }
 
     fn engine(&self, vault: Vault, scenario: &Scenario, store: &Store) -> Result<Engine, Vec<Failure>> {
-        let from_store = store.options.iter().map(|(name, text)| ((*name).to_owned(), text.clone()));
-        let options: Vec<(String, String)> = scenario.options().chain(from_store).collect();
-        let builder = Engine::builder(self.registry).context(store.context.clone());
+        let options: Vec<(String, String)> = store.options_with(scenario).collect();
+        let backend = self.definition.name.replace('-', "_");
+        let of_default = options.iter().map(|(name, text)| (format!("vault_{backend}_{name}"), text.clone()));
+        let set: Vec<(String, String)> = match vault {
+            Vault::Default => scenario.settings().chain(of_default).collect(),
+            Vault::Entity => scenario.settings().collect(),
+        };
+        let set: Vec<(&str, String)> = set.iter().map(|(key, text)| (key.as_str(), text.clone())).collect();
+        let settings = Settings::load(None, &Environment::default(), &set)?;
+        let builder = Engine::builder(self.registry).context(store.context.clone()).settings(settings);
         match vault {
-            Vault::Default => {
-                let backend = self.definition.name.replace('-', "_");
-                let keyed = |(name, text)| (format!("vault_{backend}_{name}"), text);
-                let flags: Vec<(String, String)> = options.into_iter().map(keyed).collect();
-                let flags: Vec<(&str, String)> = flags.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
-                let settings = Settings::load(None, &Environment::default(), &flags)?;
-                builder.settings(settings).build()
-            }
+            Vault::Default => builder.build(),
             Vault::Entity => {
                 let config = options.into_iter().map(|(name, text)| (name, RawValue::Text(text), 0..0));
                 let entity = VaultEntity {
@@ -263,16 +276,16 @@ mod tests {
     }];
 
     async fn failures(given: &str, resource: &str, expected: &str) -> Vec<String> {
-        let text = format!(
-            "[[scenario]]\nname = 'a'\ngiven = {{ SECRET = '{given}' }}\n\
+        let given = if given.is_empty() { String::new() } else { format!("SECRET = '{given}'") };
+        let own = format!(
+            "[[scenario]]\nname = 'a'\ngiven = {{ {given} }}\n\
              reference = '{{vault://VAULT/{resource}}}'\n{expected}"
         );
-        let definition = &REGISTRY[0];
-        let scenarios = scenario::parse(definition, &text).expect("the scenario is whole");
-        let this =
-            Conformance { definition, registry: counting::wrapped(REGISTRY, definition.name), scenarios };
+        let this = Conformance::read(REGISTRY, "careless", &own).expect("the scenarios are whole");
         this.failures(async |scenario: &Scenario| {
-            let variables = scenario.given.iter().map(|(name, content)| (name, content.bytes()));
+            let current =
+                |(name, contents): (&str, &[Content])| Some((name.to_owned(), contents.last()?.bytes()));
+            let variables = scenario.contents().filter_map(current);
             Store { context: Context { environment: Arc::new(variables.collect()) }, ..Store::default() }
         })
         .await
@@ -294,6 +307,12 @@ mod tests {
                 Some("Denied: vault `VAULT`: no right ()"),
             ),
             ("opensesame", "tells", "error = 'Denied'", Some("error shows a part of a secret")),
+            (
+                "",
+                "tells",
+                "error = 'Denied'\nversions = { SECRET = ['x', 'opensesame'] }",
+                Some("error shows a part of a secret"),
+            ),
             ("opensesame", "logs", "expect = 'opensesame'", Some("log shows a part of a secret")),
             (
                 "debuggable",
@@ -305,5 +324,13 @@ mod tests {
             let expected_failures: Vec<String> = failure.iter().map(|why| format!("a: {why}")).collect();
             assert_eq!(failures(given, resource, expected).await, expected_failures, "{resource}");
         }
+    }
+
+    #[test]
+    fn an_option_that_the_backend_does_not_have_is_told() {
+        let own = "[[scenario]]\nname = 'a'\noptions = { prefx = 'p' }\n\
+                   reference = '{vault://VAULT/x}'\nexpect = ''";
+        let told = Conformance::read(REGISTRY, "careless", own).err();
+        assert_eq!(told.as_deref(), Some("a: backend `careless` has no option `prefx`"));
     }
 }
