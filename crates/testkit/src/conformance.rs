@@ -1,7 +1,14 @@
 //! Holds a backend against its scenarios, through the engine: what a store holds, a reference, and what comes out.
 //!
-//! The scenarios are in the file `<backend>.toml`, whose format [`Scenario`] describes. A backend's test says how
-//! its store is set up, and the rest is done here:
+//! The scenarios, whose format [`Scenario`] describes, are in two files:
+//!
+//! - `conformance/common.toml` has those that are the same for every backend. Some need what not every store has, or
+//!   a [`Fault`] that not every set-up can cause;
+//! - `<backend>.toml` has those of its own, such as its messages. Its head says under `capabilities` what the backend
+//!   declares, and under `skips` which common scenarios are not run for want of the rest: exactly those, so that a
+//!   new common scenario is a decision for each backend.
+//!
+//! A backend's test says how its store is set up, and the rest is done here:
 //!
 //! - each scenario is run against the default vault, set up by `vault_<backend>_<option>` settings, and against a
 //!   vault entity with the same options; both have to agree;
@@ -17,10 +24,14 @@ use vaultref::declarative::VaultEntity;
 use vaultref::schema::RawValue;
 use vaultref::{Context, Definition, Engine, Environment, Error, Failure, Secret, Settings};
 
+mod common;
 mod counting;
 mod leaks;
+#[cfg(test)]
+mod model;
 mod scenario;
 
+pub use common::Fault;
 pub use scenario::{Content, Scenario};
 
 use counting::Counter;
@@ -62,18 +73,21 @@ impl Store {
 }
 
 impl Conformance {
-    /// Reads `<folder>/<backend>.toml`. Panics where a scenario contradicts itself.
+    /// Reads `<folder>/<backend>.toml`. Panics where a scenario contradicts itself, or what the backend declares is
+    /// not so.
     pub fn load(registry: &'static [Definition], backend: &str, folder: &Path) -> Self {
         let path = folder.join(format!("{backend}.toml"));
         let text =
             std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        Self::read(registry, backend, &text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        Self::read(registry, backend, common::TEXT, &text)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
-    fn read(registry: &'static [Definition], backend: &str, text: &str) -> Result<Self, String> {
+    fn read(registry: &'static [Definition], backend: &str, common: &str, own: &str) -> Result<Self, String> {
         let definition = registry.iter().find(|definition| definition.name == backend);
         let definition = definition.ok_or_else(|| format!("there is no backend `{backend}`"))?;
-        let scenarios = scenario::parse(text)?.scenarios;
+        let common = scenario::parse(common).map_err(|why| format!("common.toml: {why}"))?;
+        let scenarios = common::choose(definition, common, scenario::parse(own)?)?;
         scenarios.iter().try_for_each(|scenario| scenario.check_options(definition))?;
         Ok(Self { definition, registry: counting::wrapped(registry, backend), scenarios })
     }
@@ -139,7 +153,9 @@ impl Conformance {
         };
         let at_once = engine.resolve_many(std::iter::repeat_n(&reference, GETS_AT_ONCE)).await;
         let fetches = counter.fetches();
-        if fetches > 1 || (fetches == 0 && at_once[0].is_ok()) {
+        // Nor does a fault count that no fetch has met.
+        let is_due = at_once[0].is_ok() || scenario.fault.is_some();
+        if fetches > 1 || (fetches == 0 && is_due) {
             return Err(format!("{GETS_AT_ONCE} gets at once cost {fetches} fetches"));
         }
         if at_once.iter().any(|result| !is_same(result, &at_once[0])) {
@@ -275,13 +291,36 @@ mod tests {
         },
     }];
 
+    /// Two that it keeps, and one that it would break if it were run.
+    const COMMON: &str = "
+        [[scenario]]
+        name = 'versions'
+        needs = ['versions:ignored']
+        given = { SECRET = 'opensesame' }
+        reference = '{vault://VAULT/x#2}'
+        expect = 'opensesame'
+        [[scenario]]
+        name = 'denials'
+        fault = 'denied'
+        given = { SECRET = 'opensesame' }
+        reference = '{vault://VAULT/denies}'
+        error = 'Denied'
+        [[scenario]]
+        name = 'slashes'
+        needs = ['slash']
+        given = { SECRET = 'opensesame' }
+        reference = '{vault://VAULT/x/}'
+        expect = 'shutsesame'
+    ";
+
     async fn failures(given: &str, resource: &str, expected: &str) -> Vec<String> {
         let given = if given.is_empty() { String::new() } else { format!("SECRET = '{given}'") };
         let own = format!(
-            "[[scenario]]\nname = 'a'\ngiven = {{ {given} }}\n\
+            "capabilities = ['versions:ignored', 'fault:denied']\nskips = ['slashes']\n\
+             [[scenario]]\nname = 'a'\ngiven = {{ {given} }}\n\
              reference = '{{vault://VAULT/{resource}}}'\n{expected}"
         );
-        let this = Conformance::read(REGISTRY, "careless", &own).expect("the scenarios are whole");
+        let this = Conformance::read(REGISTRY, "careless", COMMON, &own).expect("the scenarios are whole");
         this.failures(async |scenario: &Scenario| {
             let current =
                 |(name, contents): (&str, &[Content])| Some((name.to_owned(), contents.last()?.bytes()));
@@ -313,6 +352,12 @@ mod tests {
                 "error = 'Denied'\nversions = { SECRET = ['x', 'opensesame'] }",
                 Some("error shows a part of a secret"),
             ),
+            (
+                "",
+                "denies",
+                "error = 'InvalidConfig'\nfault = 'denied'",
+                Some("200 gets at once cost 0 fetches"),
+            ),
             ("opensesame", "logs", "expect = 'opensesame'", Some("log shows a part of a secret")),
             (
                 "debuggable",
@@ -328,9 +373,10 @@ mod tests {
 
     #[test]
     fn an_option_that_the_backend_does_not_have_is_told() {
-        let own = "[[scenario]]\nname = 'a'\noptions = { prefx = 'p' }\n\
+        let own = "capabilities = ['versions:ignored', 'fault:denied']\nskips = ['slashes']\n\
+                   [[scenario]]\nname = 'a'\noptions = { prefx = 'p' }\n\
                    reference = '{vault://VAULT/x}'\nexpect = ''";
-        let told = Conformance::read(REGISTRY, "careless", own).err();
+        let told = Conformance::read(REGISTRY, "careless", COMMON, own).err();
         assert_eq!(told.as_deref(), Some("a: backend `careless` has no option `prefx`"));
     }
 }

@@ -6,11 +6,18 @@ use serde::Deserialize;
 use vaultref::{Definition, ErrorKind, Reference, Secret};
 
 use super::Told;
+use super::common::{self, Fault};
 
 /// A file of scenarios.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
+    /// What the backend declares about itself: names that `common.rs` lists.
+    #[serde(default)]
+    pub(super) capabilities: Vec<String>,
+    /// The names of the common scenarios that it is not held against for that.
+    #[serde(default)]
+    pub(super) skips: Vec<String>,
     #[serde(rename = "scenario")]
     pub(super) scenarios: Vec<Scenario>,
 }
@@ -19,14 +26,22 @@ pub(super) struct File {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
-    /// The promise, as a sentence; unique in its file.
+    /// The promise, as a sentence; unique.
     pub name: String,
+    /// Whether it is in the common file.
+    #[serde(skip)]
+    pub is_common: bool,
+    /// What the backend has to declare for it, beside the fault.
+    #[serde(default)]
+    needs: Vec<String>,
     /// What the store holds: a name and its content.
     #[serde(default)]
     given: BTreeMap<String, Content>,
     /// What the store holds in several versions: a name and the contents, the oldest first.
     #[serde(default)]
     versions: BTreeMap<String, Vec<Content>>,
+    /// How the store lets us down.
+    pub fault: Option<Fault>,
     /// How else the store behaves, in words that only the backend's own set-up knows.
     #[serde(default)]
     pub store: toml::Table,
@@ -104,13 +119,19 @@ pub(super) fn parse(text: &str) -> Result<File, String> {
 
 impl Scenario {
     /// What the store holds: names, and the contents under each, of which the last is the current one. A name is one
-    /// that the store has.
+    /// that the store has; in a common scenario it is that of a resource.
     pub fn contents(&self) -> impl Iterator<Item = (&str, &[Content])> {
         let given = self.given.iter().map(|(name, content)| (name.as_str(), std::slice::from_ref(content)));
         given.chain(self.versions.iter().map(|(name, contents)| (name.as_str(), contents.as_slice())))
     }
 
+    /// The capabilities that a backend has to declare for it.
+    pub(super) fn needs(&self) -> impl Iterator<Item = &str> {
+        self.needs.iter().map(String::as_str).chain(self.fault.map(Fault::capability))
+    }
+
     fn contradiction(&self) -> Result<(), String> {
+        self.needs.iter().try_for_each(|name| common::is_known(name))?;
         if self.contents().any(|(_, contents)| contents.is_empty()) {
             return Err("gives something in no version".to_owned());
         }
@@ -203,8 +224,8 @@ mod tests {
             ("expect = 'x'", Ok(())),
             ("expect = { repeat = 'x', times = 3 }\noptions = { prefix = 'p', ttl = 5 }", Ok(())),
             ("error = 'NotFound'\nmentions = ['a']", Ok(())),
-            ("expect = ''\nversions = { x = ['', ''] }\ngiven = { y = [] }", Ok(())),
-            ("error = 'Timeout'\nsettings = { fetch_timeout = 0.3 }", Ok(())),
+            ("expect = ''\nneeds = ['slash']\nversions = { x = ['', ''] }\ngiven = { y = [] }", Ok(())),
+            ("error = 'Timeout'\nfault = 'timeout'\nsettings = { fetch_timeout = 0.3 }", Ok(())),
             ("", Err("a: wants either `expect` or `error`")),
             ("expect = 'x'\nerror = 'NotFound'", Err("a: wants either `expect` or `error`")),
             ("expect = 'x'\nhint = 'y'", Err("a: has details of an error, and expects none")),
