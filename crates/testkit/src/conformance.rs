@@ -1,13 +1,21 @@
 //! Holds a backend against its scenarios, through the engine: what a store holds, a reference, and what comes out.
 //!
-//! The scenarios are in the file `<backend>.toml`, whose format [`Scenario`] describes. A backend's test says how
-//! its store is set up, and the rest is done here:
+//! The scenarios, whose format [`Scenario`] describes, are in two files:
+//!
+//! - `conformance/common.toml` has those that are the same for every backend. Some need what not every store has, or
+//!   a [`Fault`] that not every set-up can cause;
+//! - `<backend>.toml` has those of its own, such as its messages. Its head says under `capabilities` what the backend
+//!   declares, and under `skips` which common scenarios are not run for want of the rest: exactly those, so that a
+//!   new common scenario is a decision for each backend.
+//!
+//! A backend's test says how its store is set up, and the rest is done here:
 //!
 //! - each scenario is run against the default vault, set up by `vault_<backend>_<option>` settings, and against a
 //!   vault entity with the same options; both have to agree;
 //! - [`GETS_AT_ONCE`] gets run at once: they get the same answer, and cost at most one fetch;
 //! - a get after that is answered from the cache;
-//! - nothing that is printed on the way holds a part of what the store holds: error, log, `Debug` of the backend.
+//! - nothing that is printed on the way holds a part of what the store holds, or of an option that is secret: error,
+//!   log, `Debug` of the backend.
 
 use std::any::Any;
 use std::path::Path;
@@ -16,10 +24,14 @@ use vaultref::declarative::VaultEntity;
 use vaultref::schema::RawValue;
 use vaultref::{Context, Definition, Engine, Environment, Error, Failure, Secret, Settings};
 
+mod common;
 mod counting;
 mod leaks;
+#[cfg(test)]
+mod model;
 mod scenario;
 
+pub use common::Fault;
 pub use scenario::{Content, Scenario};
 
 use counting::Counter;
@@ -52,21 +64,36 @@ pub struct Store {
     pub kept: Option<Box<dyn Any>>,
 }
 
+impl Store {
+    /// The vault's options: the scenario's, and those that only the set-up knows.
+    fn options_with(&self, scenario: &Scenario) -> impl Iterator<Item = (String, String)> {
+        let own = self.options.iter().map(|(name, text)| ((*name).to_owned(), text.clone()));
+        scenario.options().chain(own)
+    }
+}
+
 impl Conformance {
-    /// Reads `<folder>/<backend>.toml`. Panics where a scenario contradicts itself.
+    /// Reads `<folder>/<backend>.toml`. Panics where a scenario contradicts itself, or what the backend declares is
+    /// not so.
     pub fn load(registry: &'static [Definition], backend: &str, folder: &Path) -> Self {
-        let definition = registry.iter().find(|definition| definition.name == backend);
-        let definition = definition.unwrap_or_else(|| panic!("there is no backend `{backend}`"));
         let path = folder.join(format!("{backend}.toml"));
         let text =
             std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let scenarios =
-            scenario::parse(definition, &text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        Self { definition, registry: counting::wrapped(registry, backend), scenarios }
+        Self::read(registry, backend, common::TEXT, &text)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
-    /// Runs all scenarios on a fresh store each, within a current-thread runtime. Panics with the list of those
-    /// that fail.
+    fn read(registry: &'static [Definition], backend: &str, common: &str, own: &str) -> Result<Self, String> {
+        let definition = registry.iter().find(|definition| definition.name == backend);
+        let definition = definition.ok_or_else(|| format!("there is no backend `{backend}`"))?;
+        let common = scenario::parse(common).map_err(|why| format!("common.toml: {why}"))?;
+        let scenarios = common::choose(definition, common, scenario::parse(own)?)?;
+        scenarios.iter().try_for_each(|scenario| scenario.check_options(definition))?;
+        Ok(Self { definition, registry: counting::wrapped(registry, backend), scenarios })
+    }
+
+    /// Runs all scenarios on fresh stores, two each, within a current-thread runtime that has its timer enabled, and
+    /// its I/O where the backend needs that. Panics with the list of those that fail.
     pub async fn run(&self, install: impl AsyncFn(&Scenario) -> Store) {
         let failures = self.failures(install).await;
         let (backend, failed, total) = (self.definition.name, failures.len(), self.scenarios.len());
@@ -95,7 +122,7 @@ impl Conformance {
         scenario: &Scenario,
         store: &Store,
     ) -> Result<Result<Secret, String>, String> {
-        let secrets = Secrets::of(self.definition, scenario);
+        let secrets = Secrets::of(self.definition, scenario, store);
         let (counter, log) = (Counter::start(self.definition), Log::start());
         let result = self.resolve(vault, scenario, store, &counter).await?;
         secrets.look_for(&log.take(), "log")?;
@@ -126,7 +153,9 @@ impl Conformance {
         };
         let at_once = engine.resolve_many(std::iter::repeat_n(&reference, GETS_AT_ONCE)).await;
         let fetches = counter.fetches();
-        if fetches > 1 || (fetches == 0 && at_once[0].is_ok()) {
+        // Nor does a fault count that no fetch has met.
+        let is_due = at_once[0].is_ok() || scenario.fault.is_some();
+        if fetches > 1 || (fetches == 0 && is_due) {
             return Err(format!("{GETS_AT_ONCE} gets at once cost {fetches} fetches"));
         }
         if at_once.iter().any(|result| !is_same(result, &at_once[0])) {
@@ -143,18 +172,18 @@ impl Conformance {
     }
 
     fn engine(&self, vault: Vault, scenario: &Scenario, store: &Store) -> Result<Engine, Vec<Failure>> {
-        let from_store = store.options.iter().map(|(name, text)| ((*name).to_owned(), text.clone()));
-        let options: Vec<(String, String)> = scenario.options().chain(from_store).collect();
-        let builder = Engine::builder(self.registry).context(store.context.clone());
+        let options: Vec<(String, String)> = store.options_with(scenario).collect();
+        let backend = self.definition.name.replace('-', "_");
+        let of_default = options.iter().map(|(name, text)| (format!("vault_{backend}_{name}"), text.clone()));
+        let set: Vec<(String, String)> = match vault {
+            Vault::Default => scenario.settings().chain(of_default).collect(),
+            Vault::Entity => scenario.settings().collect(),
+        };
+        let set: Vec<(&str, String)> = set.iter().map(|(key, text)| (key.as_str(), text.clone())).collect();
+        let settings = Settings::load(None, &Environment::default(), &set)?;
+        let builder = Engine::builder(self.registry).context(store.context.clone()).settings(settings);
         match vault {
-            Vault::Default => {
-                let backend = self.definition.name.replace('-', "_");
-                let keyed = |(name, text)| (format!("vault_{backend}_{name}"), text);
-                let flags: Vec<(String, String)> = options.into_iter().map(keyed).collect();
-                let flags: Vec<(&str, String)> = flags.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
-                let settings = Settings::load(None, &Environment::default(), &flags)?;
-                builder.settings(settings).build()
-            }
+            Vault::Default => builder.build(),
             Vault::Entity => {
                 let config = options.into_iter().map(|(name, text)| (name, RawValue::Text(text), 0..0));
                 let entity = VaultEntity {
@@ -263,17 +292,40 @@ mod tests {
         },
     }];
 
+    /// Two that it keeps, and one that it would break if it were run.
+    const COMMON: &str = "
+        [[scenario]]
+        name = 'versions'
+        needs = ['versions:ignored']
+        given = { SECRET = 'opensesame' }
+        reference = '{vault://VAULT/x#2}'
+        expect = 'opensesame'
+        [[scenario]]
+        name = 'denials'
+        fault = 'denied'
+        given = { SECRET = 'opensesame' }
+        reference = '{vault://VAULT/denies}'
+        error = 'Denied'
+        [[scenario]]
+        name = 'slashes'
+        needs = ['slash']
+        given = { SECRET = 'opensesame' }
+        reference = '{vault://VAULT/x/}'
+        expect = 'shutsesame'
+    ";
+
     async fn failures(given: &str, resource: &str, expected: &str) -> Vec<String> {
-        let text = format!(
-            "[[scenario]]\nname = 'a'\ngiven = {{ SECRET = '{given}' }}\n\
+        let given = if given.is_empty() { String::new() } else { format!("SECRET = '{given}'") };
+        let own = format!(
+            "capabilities = ['versions:ignored', 'fault:denied']\nskips = ['slashes']\n\
+             [[scenario]]\nname = 'a'\ngiven = {{ {given} }}\n\
              reference = '{{vault://VAULT/{resource}}}'\n{expected}"
         );
-        let definition = &REGISTRY[0];
-        let scenarios = scenario::parse(definition, &text).expect("the scenario is whole");
-        let this =
-            Conformance { definition, registry: counting::wrapped(REGISTRY, definition.name), scenarios };
+        let this = Conformance::read(REGISTRY, "careless", COMMON, &own).expect("the scenarios are whole");
         this.failures(async |scenario: &Scenario| {
-            let variables = scenario.given.iter().map(|(name, content)| (name, content.bytes()));
+            let current =
+                |(name, contents): (&str, &[Content])| Some((name.to_owned(), contents.last()?.bytes()));
+            let variables = scenario.contents().filter_map(current);
             Store { context: Context::new(Environment::from_iter(variables)), ..Store::default() }
         })
         .await
@@ -295,6 +347,18 @@ mod tests {
                 Some("Denied: vault `VAULT`: no right ()"),
             ),
             ("opensesame", "tells", "error = 'Denied'", Some("error shows a part of a secret")),
+            (
+                "",
+                "tells",
+                "error = 'Denied'\nversions = { SECRET = ['x', 'opensesame'] }",
+                Some("error shows a part of a secret"),
+            ),
+            (
+                "",
+                "denies",
+                "error = 'InvalidConfig'\nfault = 'denied'",
+                Some("200 gets at once cost 0 fetches"),
+            ),
             ("opensesame", "logs", "expect = 'opensesame'", Some("log shows a part of a secret")),
             (
                 "debuggable",
@@ -306,5 +370,14 @@ mod tests {
             let expected_failures: Vec<String> = failure.iter().map(|why| format!("a: {why}")).collect();
             assert_eq!(failures(given, resource, expected).await, expected_failures, "{resource}");
         }
+    }
+
+    #[test]
+    fn an_option_that_the_backend_does_not_have_is_told() {
+        let own = "capabilities = ['versions:ignored', 'fault:denied']\nskips = ['slashes']\n\
+                   [[scenario]]\nname = 'a'\noptions = { prefx = 'p' }\n\
+                   reference = '{vault://VAULT/x}'\nexpect = ''";
+        let told = Conformance::read(REGISTRY, "careless", COMMON, own).err();
+        assert_eq!(told.as_deref(), Some("a: backend `careless` has no option `prefx`"));
     }
 }

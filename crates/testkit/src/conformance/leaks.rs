@@ -10,7 +10,7 @@ use tracing::subscriber::DefaultGuard;
 use vaultref::Definition;
 use vaultref::schema::OptionKind;
 
-use super::Scenario;
+use super::{Content, Scenario, Store};
 
 /// A run of so many bytes that a secret and a text have in common is no accident.
 const PART_BYTES: usize = 6;
@@ -23,14 +23,14 @@ const CONTENT_BYTES_MAX: usize = 4096;
 pub(super) struct Secrets(Vec<Vec<u8>>);
 
 impl Secrets {
-    /// The contents of a scenario's store, and its options that are secret. Of JSON, the values: the names of
+    /// All that the store of a scenario holds, and the options that are secret. Of JSON, the values: the names of
     /// members may be told.
-    pub(super) fn of(definition: &Definition, scenario: &Scenario) -> Self {
+    pub(super) fn of(definition: &Definition, scenario: &Scenario, store: &Store) -> Self {
         let is_secret =
             |name: &str| definition.spec(name).is_some_and(|spec| spec.kind == OptionKind::Secret);
-        let options =
-            scenario.options().filter(|(name, _)| is_secret(name)).map(|(_, text)| text.into_bytes());
-        let contents = scenario.given.values().map(super::Content::bytes);
+        let options = store.options_with(scenario).filter(|(name, _)| is_secret(name));
+        let options = options.map(|(_, text)| text.into_bytes());
+        let contents = scenario.contents().flat_map(|(_, contents)| contents).map(Content::bytes);
         Self(contents.chain(options).flat_map(|content| values(&content)).collect())
     }
 
@@ -110,6 +110,8 @@ impl io::Write for Lines {
 
 #[cfg(test)]
 mod tests {
+    use vaultref::schema::OptionSpec;
+
     use super::*;
 
     #[test]
@@ -126,6 +128,36 @@ mod tests {
         ] {
             let secrets = Secrets(values(content.as_bytes()));
             assert_eq!(secrets.look_for(text, "it").is_err(), expected, "{text} {content}");
+        }
+    }
+
+    #[test]
+    fn all_versions_and_the_secret_options_of_the_set_up_are_secrets() {
+        let definition = Definition {
+            name: "test",
+            about: "for tests",
+            options: &[
+                OptionSpec { name: "token", kind: OptionKind::Secret, ..OptionSpec::BLANK },
+                OptionSpec { name: "host", ..OptionSpec::BLANK },
+            ],
+            versions: vaultref_core::Versions::All,
+            ambient: None,
+            open: |_, _| panic!("nothing is opened to know what is secret"),
+        };
+        let file = "[[scenario]]\nname = 'a'\nreference = '{vault://VAULT/x}'\nexpect = ''\n\
+                    given = { a = 'opensesame' }\nversions = { b = ['oldsesame', 'newsesame'] }";
+        let scenario = &super::super::scenario::parse(file).expect("the scenario is whole").scenarios[0];
+        let options = vec![("token", "s.1234567".to_owned()), ("host", "127.0.0.1".to_owned())];
+        let store = Store { options, ..Store::default() };
+        let secrets = Secrets::of(&definition, scenario, &store);
+        for (text, expected) in [
+            ("opensesame", true),
+            ("oldsesame", true),
+            ("newsesame", true),
+            ("s.1234567", true),
+            ("127.0.0.1", false),
+        ] {
+            assert_eq!(secrets.look_for(text, "it").is_err(), expected, "{text}");
         }
     }
 

@@ -6,24 +6,48 @@ use serde::Deserialize;
 use vaultref::{Definition, ErrorKind, Reference, Secret};
 
 use super::Told;
+use super::common::{self, Fault};
 
+/// A file of scenarios.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
-    scenario: Vec<Scenario>,
+pub(super) struct File {
+    /// What the backend declares about itself: names that `common.rs` lists.
+    #[serde(default)]
+    pub(super) capabilities: Vec<String>,
+    /// The names of the common scenarios that it is not held against for that.
+    #[serde(default)]
+    pub(super) skips: Vec<String>,
+    #[serde(rename = "scenario")]
+    pub(super) scenarios: Vec<Scenario>,
 }
 
 /// One `[[scenario]]`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
-    /// The promise, as a sentence; unique in its file.
+    /// The promise, as a sentence; unique.
     pub name: String,
-    /// What the store holds: a name, as the store has it, and its content.
-    pub given: BTreeMap<String, Content>,
+    /// Whether it is in the common file.
+    #[serde(skip)]
+    pub is_common: bool,
+    /// What the backend has to declare for it, beside the fault.
+    #[serde(default)]
+    needs: Vec<String>,
+    /// What the store holds: a name and its content.
+    #[serde(default)]
+    given: BTreeMap<String, Content>,
+    /// What the store holds in several versions: a name and the contents, the oldest first.
+    #[serde(default)]
+    versions: BTreeMap<String, Vec<Content>>,
+    /// How the store lets us down.
+    pub fault: Option<Fault>,
     /// How else the store behaves, in words that only the backend's own set-up knows.
     #[serde(default)]
     pub store: toml::Table,
+    /// Settings of the engine.
+    #[serde(default)]
+    settings: BTreeMap<String, toml::Value>,
     /// The options of the vault. What the set-up knows better, such as the store's address, is added.
     #[serde(default)]
     options: BTreeMap<String, toml::Value>,
@@ -60,6 +84,8 @@ pub enum Content {
         /// How often.
         times: usize,
     },
+    /// `["text", { repeat = "x", times = 3 }]`, one after the other
+    Parts(Vec<Content>),
 }
 
 impl Content {
@@ -69,29 +95,49 @@ impl Content {
             Self::Text(text) => text.clone().into_bytes(),
             Self::Bytes { bytes } => bytes.clone(),
             Self::Repeat { repeat, times } => repeat.repeat(*times).into_bytes(),
+            Self::Parts(parts) => parts.iter().flat_map(Self::bytes).collect(),
         }
     }
 }
 
 /// Reads a file of scenarios. The error says which one contradicts itself.
-pub(super) fn parse(definition: &Definition, text: &str) -> Result<Vec<Scenario>, String> {
+pub(super) fn parse(text: &str) -> Result<File, String> {
     let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
-    if file.scenario.is_empty() {
+    if file.scenarios.is_empty() {
         return Err("there is no scenario".to_owned());
     }
     let mut names = HashSet::new();
-    for scenario in &file.scenario {
+    for scenario in &file.scenarios {
         let name = scenario.name.as_str();
         if !names.insert(name) {
             return Err(format!("{name}: is there twice"));
         }
-        scenario.contradiction(definition).map_err(|why| format!("{name}: {why}"))?;
+        scenario.contradiction().map_err(|why| format!("{name}: {why}"))?;
     }
-    Ok(file.scenario)
+    Ok(file)
 }
 
 impl Scenario {
-    fn contradiction(&self, definition: &Definition) -> Result<(), String> {
+    /// What the store holds: names, and the contents under each, of which the last is the current one. A name is one
+    /// that the store has; in a common scenario it is that of a resource.
+    pub fn contents(&self) -> impl Iterator<Item = (&str, &[Content])> {
+        let given = self.given.iter().map(|(name, content)| (name.as_str(), std::slice::from_ref(content)));
+        given.chain(self.versions.iter().map(|(name, contents)| (name.as_str(), contents.as_slice())))
+    }
+
+    /// The capabilities that a backend has to declare for it.
+    pub(super) fn needs(&self) -> impl Iterator<Item = &str> {
+        self.needs.iter().map(String::as_str).chain(self.fault.map(Fault::capability))
+    }
+
+    fn contradiction(&self) -> Result<(), String> {
+        self.needs.iter().try_for_each(|name| common::is_known(name))?;
+        if self.contents().any(|(_, contents)| contents.is_empty()) {
+            return Err("gives something in no version".to_owned());
+        }
+        if let Some(name) = self.given.keys().find(|name| self.versions.contains_key(*name)) {
+            return Err(format!("gives `{name}` with versions and without"));
+        }
         if self.expect.is_some() == self.error.is_some() {
             return Err("wants either `expect` or `error`".to_owned());
         }
@@ -105,15 +151,23 @@ impl Scenario {
         if !self.reference.starts_with("{vault://VAULT/") || Reference::parse(&self.reference).is_err() {
             return Err(format!("`{}` is not a reference to `VAULT`", self.reference));
         }
-        for (name, value) in &self.options {
-            if definition.spec(name).is_none() {
-                return Err(format!("backend `{}` has no option `{name}`", definition.name));
-            }
+        for (name, value) in self.settings.iter().chain(&self.options) {
             if value.is_array() || value.is_table() || value.is_datetime() {
-                return Err(format!("option `{name}` wants a text, a number or a boolean"));
+                return Err(format!("`{name}` wants a text, a number or a boolean"));
             }
         }
-        Ok(())
+        match self.settings.keys().find(|key| vaultref::known(key).is_none()) {
+            Some(key) => Err(format!("there is no setting `{key}`")),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses an option that the backend does not have.
+    pub(super) fn check_options(&self, definition: &Definition) -> Result<(), String> {
+        match self.options.keys().find(|name| definition.spec(name).is_none()) {
+            Some(name) => Err(format!("{}: backend `{}` has no option `{name}`", self.name, definition.name)),
+            None => Ok(()),
+        }
     }
 
     /// The reference to a vault of this name.
@@ -125,10 +179,12 @@ impl Scenario {
 
     /// The options as they are written in settings.
     pub(super) fn options(&self) -> impl Iterator<Item = (String, String)> {
-        self.options.iter().map(|(name, value)| {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            (name.clone(), text)
-        })
+        written(&self.options)
+    }
+
+    /// The settings as they are written.
+    pub(super) fn settings(&self) -> impl Iterator<Item = (String, String)> {
+        written(&self.settings)
     }
 
     /// Says how a result is not what is expected.
@@ -150,47 +206,61 @@ impl Scenario {
     }
 }
 
+fn written(values: &BTreeMap<String, toml::Value>) -> impl Iterator<Item = (String, String)> {
+    values.iter().map(|(name, value)| {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        (name.clone(), text)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vaultref::schema::OptionSpec;
-
-    const ENV: Definition = Definition {
-        name: "env",
-        about: "for tests",
-        options: &[OptionSpec { name: "prefix", ..OptionSpec::BLANK }],
-        versions: vaultref_core::Versions::None,
-        ambient: None,
-        open: |_, _| panic!("a scenario that is only read opens nothing"),
-    };
 
     #[test]
     fn a_scenario_that_contradicts_itself_is_refused() {
-        let whole = "name = 'a'\ngiven = {}\nreference = '{vault://VAULT/x}'\n";
+        let whole = "name = 'a'\nreference = '{vault://VAULT/x}'\n";
         for (more, expected) in [
             ("expect = 'x'", Ok(())),
             ("expect = { repeat = 'x', times = 3 }\noptions = { prefix = 'p', ttl = 5 }", Ok(())),
             ("error = 'NotFound'\nmentions = ['a']", Ok(())),
+            ("expect = ''\nneeds = ['slash']\nversions = { x = ['', ''] }\ngiven = { y = [] }", Ok(())),
+            ("error = 'Timeout'\nfault = 'timeout'\nsettings = { fetch_timeout = 0.3 }", Ok(())),
             ("", Err("a: wants either `expect` or `error`")),
             ("expect = 'x'\nerror = 'NotFound'", Err("a: wants either `expect` or `error`")),
             ("expect = 'x'\nhint = 'y'", Err("a: has details of an error, and expects none")),
             ("error = 'Lost'", Err("a: no kind of error is called `Lost`")),
-            ("expect = 'x'\noptions = { prefx = 'p' }", Err("a: backend `env` has no option `prefx`")),
+            ("expect = ''\nversions = { x = [] }", Err("a: gives something in no version")),
+            (
+                "expect = ''\nversions = { x = ['x'] }\ngiven = { x = 'x' }",
+                Err("a: gives `x` with versions and without"),
+            ),
+            ("expect = 'x'\nsettings = { fetch = 1 }", Err("a: there is no setting `fetch`")),
             (
                 "expect = 'x'\noptions = { prefix = ['p'] }",
-                Err("a: option `prefix` wants a text, a number or a boolean"),
+                Err("a: `prefix` wants a text, a number or a boolean"),
             ),
             (
-                "expect = 'x'\n[[scenario]]\nname = 'a'\ngiven = {}\nreference = '{vault://VAULT/x}'\nexpect = ''",
+                "expect = 'x'\n[[scenario]]\nname = 'a'\nreference = '{vault://VAULT/x}'\nexpect = ''",
                 Err("a: is there twice"),
             ),
         ] {
-            let read = parse(&ENV, &format!("[[scenario]]\n{whole}{more}"));
+            let read = parse(&format!("[[scenario]]\n{whole}{more}"));
             assert_eq!(read.map(drop), expected.map_err(str::to_owned), "{more}");
         }
-        let other = "[[scenario]]\nname = 'a'\ngiven = {}\nreference = '{vault://env/x}'\nexpect = ''";
+        let other = "[[scenario]]\nname = 'a'\nreference = '{vault://env/x}'\nexpect = ''";
         let message = "a: `{vault://env/x}` is not a reference to `VAULT`";
-        assert_eq!(parse(&ENV, other).map(drop), Err(message.to_owned()));
-        assert_eq!(parse(&ENV, "scenario = []").map(drop), Err("there is no scenario".to_owned()));
+        assert_eq!(parse(other).map(drop), Err(message.to_owned()));
+        assert_eq!(parse("scenario = []").map(drop), Err("there is no scenario".to_owned()));
+    }
+
+    #[test]
+    fn parts_follow_each_other() {
+        let content = Content::Parts(vec![
+            Content::Text("a".to_owned()),
+            Content::Repeat { repeat: "b".to_owned(), times: 2 },
+            Content::Bytes { bytes: vec![0xff] },
+        ]);
+        assert_eq!(content.bytes(), b"abb\xff");
     }
 }
