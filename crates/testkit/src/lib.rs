@@ -11,3 +11,5 @@ pub mod cases;
 pub mod conformance;
 pub mod postgres;
 pub mod vectors;
+
+mod guard;
