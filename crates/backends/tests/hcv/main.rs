@@ -1,0 +1,9 @@
+//! The backend `hcv` against a real OpenBao server, through the engine.
+
+#![expect(clippy::unwrap_used, reason = "a step that fails has failed the test")]
+
+mod kv;
+mod leases;
+mod login;
+mod support;
+mod tokens;
