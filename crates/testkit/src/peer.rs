@@ -18,11 +18,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::BufReader;
+use std::io::{BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use crate::certificates::Identity;
 
 mod answer;
 mod request;
@@ -39,8 +43,11 @@ pub struct Peer {
     accepting: Option<JoinHandle<()>>,
 }
 
+type Handler = dyn Fn(&Request) -> Answer + Send + Sync;
+
 struct State {
-    handler: Box<dyn Fn(&Request) -> Answer + Send + Sync>,
+    handler: Box<Handler>,
+    tls: Option<Arc<ServerConfig>>,
     requests: Mutex<Vec<Request>>,
     connections: Mutex<Connections>,
     ended: AtomicBool,
@@ -56,10 +63,23 @@ struct Connections {
 impl Peer {
     /// Answers each request with what `handler` says, several at a time. Where it panics, the connection is closed.
     pub fn start(handler: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
+        Self::started(None, Box::new(handler))
+    }
+
+    /// [`Peer::start`] behind TLS, with a certificate for `127.0.0.1`, or whatever name a client goes by.
+    pub fn start_tls(
+        identity: &Identity,
+        handler: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        Self::started(Some(identity.server_config()), Box::new(handler))
+    }
+
+    fn started(tls: Option<Arc<ServerConfig>>, handler: Box<Handler>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
         let port = listener.local_addr().expect("a bound socket has an address").port();
         let state = Arc::new(State {
-            handler: Box::new(handler),
+            handler,
+            tls,
             requests: Mutex::default(),
             connections: Mutex::default(),
             ended: AtomicBool::new(false),
@@ -76,9 +96,9 @@ impl Peer {
         self.port
     }
 
-    /// `http://127.0.0.1:PORT`
+    /// `http://127.0.0.1:PORT`, or `https://` where it has a certificate.
     pub fn address(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("{}://127.0.0.1:{}", if self.state.tls.is_some() { "https" } else { "http" }, self.port)
     }
 
     /// All requests so far, in the order in which they were complete. One is in here before it is answered.
@@ -117,7 +137,7 @@ impl State {
                 return;
             }
             if let Some(connection) = Connection::new(self, &stream) {
-                thread::spawn(move || connection.converse(stream));
+                thread::spawn(move || connection.serve(stream));
             }
         }
     }
@@ -140,8 +160,30 @@ impl Connection {
         Some(Self { state: Arc::clone(state), number })
     }
 
+    fn serve(self, stream: TcpStream) {
+        let Ok(control) = stream.try_clone() else { return };
+        let ending = match &self.state.tls {
+            None => self.converse(stream),
+            Some(config) => {
+                let session =
+                    ServerConnection::new(Arc::clone(config)).expect("the configuration is complete");
+                let mut stream = StreamOwned::new(session, stream);
+                let ending = self.converse(&mut stream);
+                if ending != Ending::Torn {
+                    // Without it, a client takes the end for an attack.
+                    stream.conn.send_close_notify();
+                    let _ = stream.flush();
+                }
+                ending
+            }
+        };
+        if ending == Ending::Reset {
+            answer::reset_on_close(&control);
+        }
+    }
+
     /// Answers requests until one side has enough.
-    fn converse(self, stream: TcpStream) {
+    fn converse(&self, stream: impl Read + Write) -> Ending {
         let mut stream = BufReader::new(stream);
         while let Ok(Some(request)) = Request::read(&mut stream) {
             locked(&self.state.requests).push(request.clone());
@@ -149,11 +191,11 @@ impl Connection {
             let written = answer.write(stream.get_mut(), request.method == "HEAD");
             match answer.ending() {
                 Ending::KeepAlive if written.is_ok() => {}
-                Ending::Hang => return answer::wait_for_the_end(stream),
-                Ending::Reset => return answer::reset(stream.get_ref()),
-                Ending::KeepAlive | Ending::Close | Ending::Torn => return,
+                Ending::Hang => answer::wait_for_the_end(&mut stream),
+                ending => return ending,
             }
         }
+        Ending::Close
     }
 }
 
@@ -170,11 +212,13 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{ErrorKind, Read, Write};
+    use std::io::ErrorKind;
 
     use serde_json::json;
 
     use super::*;
+    use crate::certificates::Authority;
+    use crate::http;
 
     fn connect(peer: &Peer) -> TcpStream {
         TcpStream::connect((Ipv4Addr::LOCALHOST, peer.port())).unwrap()
@@ -222,6 +266,19 @@ mod tests {
         assert_eq!(paths, [("POST", "/json?a=b"), ("GET", "/none"), ("HEAD", "/json"), ("GET", "/busy")]);
         assert_eq!((requests[0].header("a"), requests[0].text()), (Some("b"), "hi".to_owned()));
         assert_eq!(peer.connections(), 1);
+    }
+
+    #[test]
+    fn behind_tls_it_answers_those_who_trust_its_authority() {
+        let authority = Authority::new();
+        let peer =
+            Peer::start_tls(&authority.server(&["127.0.0.1"]), |_| Answer::json(200, json!("hi")).close());
+        let connect = |authority: &Authority| authority.connect(peer.port(), None);
+        let answer = http::exchange(connect(&authority), "GET", "/", &[], b"").unwrap();
+        assert_eq!((answer.status, answer.json()), (200, json!("hi")));
+        assert!(http::exchange(connect(&Authority::new()), "GET", "/", &[], b"").is_err());
+        assert_eq!(peer.requests().len(), 1);
+        assert_eq!(peer.address(), format!("https://127.0.0.1:{}", peer.port()));
     }
 
     #[test]

@@ -104,12 +104,12 @@ impl Answer {
 }
 
 /// Until the client has closed the connection.
-pub(super) fn wait_for_the_end(mut stream: impl Read) {
-    let _ = io::copy(&mut stream, &mut io::sink());
+pub(super) fn wait_for_the_end(stream: &mut impl Read) {
+    let _ = io::copy(stream, &mut io::sink());
 }
 
-/// The next close sends a reset.
-pub(super) fn reset(stream: &TcpStream) {
+/// The last one to close this connection sends a reset.
+pub(super) fn reset_on_close(stream: &TcpStream) {
     let _ = set_socket_linger(stream, Some(Duration::ZERO));
 }
 
