@@ -151,7 +151,7 @@ impl Http {
             debug!(status = answer.status.as_u16(), host = target.host_str(), "following a redirect");
             url = target;
         }
-        let message = format!("{} redirects in a circle", place(&request.url));
+        let message = format!("`{}` redirects in a circle", place(&request.url));
         Err(fail(Error::new(ErrorKind::Unavailable, message)))
     }
 

@@ -1,8 +1,12 @@
 //! The ways to log in that the real server has.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
+use vaultref::Context;
+use vaultref_testkit::peer::{Answer, Peer};
 
-use crate::support::{approle, borrowed, count, engine, get, server};
+use crate::support::{approle, borrowed, count, engine, engine_at, get, server};
 
 #[tokio::test]
 async fn a_token_comes_from_an_option_or_a_file_that_may_change() {
@@ -150,4 +154,115 @@ async fn a_login_method_says_which_option_it_lacks() {
         assert_eq!(message, format!("InvalidConfig: vault `hcv`: {expected}"), "{options:?}");
     }
     assert_eq!(server.requests(), []);
+}
+
+/// A service account's token, as far as the server looks at it itself: it leaves the signature to Kubernetes.
+fn service_account(name: &str) -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let claims = json!({
+        "iss": "https://kubernetes.default.svc.cluster.local",
+        "sub": format!("system:serviceaccount:shop:{name}"),
+        "aud": ["https://kubernetes.default.svc.cluster.local"],
+        "iat": now - 10, "nbf": now - 10, "exp": now + 600,
+        "kubernetes.io": {"namespace": "shop", "serviceaccount": {"name": name, "uid": "u-1"}},
+    });
+    let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    format!("{}.{}.c2lnbmF0dXJl", part(&json!({"alg": "RS256", "typ": "JWT"})), part(&claims))
+}
+
+#[tokio::test]
+async fn a_pod_logs_in_with_its_service_account() {
+    // The part of the Kubernetes API that the server asks: is this token one of yours?
+    let kubernetes = Peer::start(|request| {
+        let review = request.json();
+        let known = is_of(review["spec"]["token"].as_str().unwrap_or_default(), "app");
+        let user = json!({"username": "system:serviceaccount:shop:app", "uid": "u-1", "groups": []});
+        Answer::json(
+            201,
+            json!({
+                "apiVersion": "authentication.k8s.io/v1",
+                "kind": "TokenReview",
+                "status": {"authenticated": known, "user": user, "audiences": review["spec"]["audiences"]},
+            }),
+        )
+    });
+    let server = server();
+    server.put("kv1/hello", json!({"foo": "world"}));
+    server.put("sys/auth/cluster", json!({"type": "kubernetes"}));
+    server.put(
+        "auth/cluster/config",
+        json!({
+            "kubernetes_host": kubernetes.address(),
+            "kubernetes_ca_cert": vaultref_testkit::certificates::Authority::new().pem(),
+            "disable_local_ca_jwt": true,
+        }),
+    );
+    server.put(
+        "auth/cluster/role/shop",
+        json!({
+            "bound_service_account_names": "app",
+            "bound_service_account_namespaces": "shop",
+            "token_policies": ["reader"],
+        }),
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let options = [
+        ("mount", "kv1"),
+        ("auth_method", "kubernetes"),
+        ("kube_role", "shop"),
+        ("kube_auth_path", "/cluster/"),
+        ("kube_api_token_file", file.to_str().unwrap()),
+    ];
+    let (engine, _) = engine(&server, &options);
+    let error = get(&engine, "{vault://hcv/hello/foo}").await.unwrap_err();
+    assert!(
+        error.starts_with("InvalidConfig: vault `hcv`: the file of option `kube_api_token_file`"),
+        "{error}"
+    );
+    std::fs::write(&file, service_account("other")).unwrap();
+    let error = get(&engine, "{vault://hcv/hello/foo}").await.unwrap_err();
+    assert!(
+        error.starts_with("Unauthenticated: vault `hcv`: the login at `auth/cluster/login` was refused"),
+        "{error}"
+    );
+    std::fs::write(&file, service_account("app") + "\n").unwrap();
+    assert_eq!(get(&engine, "{vault://hcv/hello/foo}").await.as_deref(), Ok("world"));
+}
+
+/// Whether a token is that account's.
+fn is_of(token: &str, account: &str) -> bool {
+    let claims =
+        token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok()).unwrap_or_default();
+    String::from_utf8_lossy(&claims).contains(&format!("system:serviceaccount:shop:{account}\""))
+}
+
+/// The real server has no `ldap`, so that only what is sent can be looked at.
+#[tokio::test]
+async fn a_user_of_a_directory_logs_in_with_a_password() {
+    let peer = Peer::start(|request| match request.path() {
+        "/v1/auth/ldap/login/ann%40corp" => {
+            assert_eq!(request.json(), json!({"password": "opensesame"}));
+            assert_eq!(
+                (request.header("x-vault-request"), request.header("x-vault-token")),
+                (Some("true"), None)
+            );
+            Answer::json(200, json!({"auth": {"client_token": "s.directory", "lease_duration": 3600}}))
+        }
+        "/v1/secret/hello" => {
+            assert_eq!(request.header("x-vault-token"), Some("s.directory"));
+            Answer::json(200, json!({"data": {"foo": "world"}}))
+        }
+        path => Answer::json(404, json!({"errors": [path]})),
+    });
+    let port = peer.port().to_string();
+    let options = [
+        ("port", port.as_str()),
+        ("auth_method", "ldap"),
+        ("ldap_username", "ann@corp"),
+        ("ldap_password", "opensesame"),
+    ];
+    let (engine, _) = engine_at(&options, Context::default());
+    assert_eq!(get(&engine, "{vault://hcv/hello/foo}").await.as_deref(), Ok("world"));
+    assert_eq!(peer.requests().len(), 2);
 }

@@ -6,4 +6,5 @@ mod kv;
 mod leases;
 mod login;
 mod support;
+mod tls;
 mod tokens;
