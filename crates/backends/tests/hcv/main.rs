@@ -5,6 +5,7 @@
 mod kv;
 mod leases;
 mod login;
+mod states;
 mod support;
 mod tls;
 mod tokens;
