@@ -101,6 +101,15 @@ impl Vault {
         self.is_entity
     }
 
+    /// Whether somebody means to use it: an entity, or a default vault of which something is set, in its
+    /// configuration or around the process; or one that needs no configuration.
+    pub fn is_in_use(&self) -> bool {
+        let needs_none =
+            || self.definition.ambient.is_none() && !self.definition.specs().any(|spec| spec.required);
+        let around = || self.ambient(&[]).map_or(true, |found| !found.is_empty());
+        self.is_entity || !self.set.is_empty() || needs_none() || around()
+    }
+
     /// The kind of store.
     pub fn definition(&self) -> &'static Definition {
         self.definition
