@@ -81,7 +81,7 @@ fn vault(scenario: &Scenario) -> Store {
     let server = OpenBao::shared();
     let mount = scenario.name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     // It is there already when the scenario is run with the vault entity.
-    if server.request("GET", &format!("{mount}/config"), None).0 != 200 {
+    if server.request("GET", &format!("sys/mounts/{mount}"), None).0 != 200 {
         server.mount_kv(&mount, 2);
         fill(server, &mount, scenario);
     }
