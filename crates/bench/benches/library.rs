@@ -2,7 +2,6 @@
 
 use std::hint::black_box;
 use std::io::{self, Read, Write};
-use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};

@@ -121,7 +121,7 @@ impl Builder {
 
 /// Resolves references. One per process is enough; share it behind an `Arc`.
 ///
-/// Its methods have to be called within a tokio runtime that has its timer enabled.
+/// Its methods have to be called within a tokio runtime that has timer and I/O enabled.
 pub struct Engine {
     vaults: Vaults,
     settings: Settings,

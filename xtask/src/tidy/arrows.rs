@@ -79,7 +79,7 @@ const RINGS: &[Ring] = &[
     Ring {
         folder: "crates/bench",
         package: "vaultref-bench",
-        may: &["vaultref-core", "vaultref", "vaultref-backends"],
+        may: &["vaultref-core", "vaultref", "vaultref-backends", "vaultref-testkit"],
         may_in_tests: &[],
         never: &[],
         because: "",

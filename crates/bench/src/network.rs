@@ -1,0 +1,112 @@
+//! How often a start with a hundred secrets goes back and forth to a vault that is far away.
+
+use std::error::Error;
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use vaultref::{Engine, Environment, Reference, Settings};
+use vaultref_backends::REGISTRY;
+use vaultref_testkit::certificates::Authority;
+use vaultref_testkit::openbao::{Config, OpenBao, Tls};
+use vaultref_testkit::proxy::Proxy;
+
+const SECRETS: usize = 100;
+/// How long each byte is on the way, each way.
+const DELAY: Duration = Duration::from_millis(20);
+/// How often it is measured; the median counts.
+const RUNS: usize = 5;
+
+/// What was measured.
+pub(crate) struct Network {
+    pub(crate) round_trips: f64,
+    pub(crate) round_trips_tls: f64,
+    requests: usize,
+    logins: usize,
+    connections: usize,
+    connections_tls: usize,
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { requests, logins, connections, connections_tls, .. } = self;
+        write!(
+            f,
+            "The {SECRETS} secrets took {requests} requests, {logins} of them a login, over {connections} connections; with \
+             TLS, where HTTP/2 is spoken, over {connections_tls}."
+        )
+    }
+}
+
+/// Measures with and without TLS.
+pub(crate) fn measure() -> Result<Network, Box<dyn Error>> {
+    let authority = Authority::new();
+    let identity = authority.server(&["127.0.0.1"]);
+    let tls = Tls {
+        certificate: identity.certificate,
+        key: identity.key,
+        client_authority: None,
+        client_required: false,
+    };
+    let (plain, secure) = (Config::default(), Config { tls: Some(tls), ..Config::default() });
+    let (round_trips, connections, requests) = run(plain, &[])?;
+    let with_tls = [("protocol", "https".to_owned()), ("ca_cert", authority.pem())];
+    let (round_trips_tls, connections_tls, _) = run(secure, &with_tls)?;
+    let is_login = |request: &&String| request.contains("/login");
+    let logins = requests.iter().filter(is_login).count();
+    Ok(Network {
+        round_trips,
+        round_trips_tls,
+        requests: requests.len(),
+        logins,
+        connections,
+        connections_tls,
+    })
+}
+
+/// Round trips of the median run; connections and requests of the last one.
+fn run(config: Config, options: &[(&str, String)]) -> Result<(f64, usize, Vec<String>), Box<dyn Error>> {
+    let server = OpenBao::start(config);
+    server.init();
+    server.unseal();
+    server.mount_kv("kv1", 1);
+    server.put("sys/policies/acl/reader", json!({"policy": "path \"kv1/*\" {capabilities = [\"read\"]}"}));
+    server.put("sys/auth/userpass", json!({"type": "userpass"}));
+    server.put("auth/userpass/users/app", json!({"password": "opensesame", "token_policies": ["reader"]}));
+    for number in 0..SECRETS {
+        server.put(&format!("kv1/s{number}"), json!({"foo": "bar"}));
+    }
+    let proxy = Proxy::start(SocketAddr::from(([127, 0, 0, 1], server.port())));
+    proxy.set_delay(DELAY, DELAY);
+    let fixed = [
+        ("port", proxy.port().to_string()),
+        ("mount", "kv1".to_owned()),
+        ("auth_method", "userpass".to_owned()),
+        ("userpass_username", "app".to_owned()),
+        ("userpass_password", "opensesame".to_owned()),
+    ];
+    let flags: Vec<(String, String)> = fixed
+        .iter()
+        .chain(options)
+        .map(|(name, value)| (format!("vault_hcv_{name}"), value.clone()))
+        .collect();
+    let flags: Vec<(&str, String)> = flags.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
+    let references: Vec<Reference> = (0..SECRETS)
+        .map(|number| Reference::parse(&format!("{{vault://hcv/s{number}/foo}}")))
+        .collect::<Result<_, _>>()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut times = Vec::new();
+    for _ in 0..RUNS {
+        let settings = Settings::load(None, &Environment::default(), &flags).map_err(|_| "bad settings")?;
+        let engine = Engine::builder(REGISTRY).settings(settings).build().map_err(|_| "bad settings")?;
+        proxy.forget();
+        let start = Instant::now();
+        let results = runtime.block_on(engine.resolve_many(&references));
+        times.push(start.elapsed());
+        results.into_iter().collect::<Result<Vec<_>, _>>()?;
+    }
+    times.sort_unstable();
+    let round_trips = times[RUNS / 2].as_secs_f64() / (2 * DELAY).as_secs_f64();
+    Ok((round_trips, proxy.connections(), proxy.requests()))
+}
