@@ -1,6 +1,7 @@
 //! Sends one request and reads the whole answer, without a runtime: for setting up servers, not for testing clients.
 
 use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -30,6 +31,19 @@ impl Response {
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
+}
+
+/// Connects, and sends one request as [`exchange`] does.
+pub(crate) fn request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> io::Result<Response> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(REQUEST_TIMEOUT))?;
+    exchange(stream, method, path, headers, body)
 }
 
 /// Sends one request in HTTP/1.0: then the answer ends where the connection ends, and comes in one piece.

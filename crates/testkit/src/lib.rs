@@ -5,6 +5,7 @@
 //! - [`vectors`] are rows observed on Kong: what a reference, the `env` vault and a configuration mean there;
 //! - [`postgres`] is a real PostgreSQL server on a free port;
 //! - [`openbao`] is a real OpenBao server, which speaks the API of HashiCorp Vault;
+//! - [`moto`] stands in for AWS, signatures and policies included;
 //! - [`peer`] says over HTTP what no real server can be made to say;
 //! - [`certificates`] are made by an authority of a test's own;
 //! - [`proxy`] stands before a server, counts what passes, and keeps it from passing.
@@ -14,6 +15,7 @@
 pub mod cases;
 pub mod certificates;
 pub mod conformance;
+pub mod moto;
 pub mod openbao;
 pub mod peer;
 pub mod postgres;

@@ -5,9 +5,14 @@ use std::path::{Path, PathBuf};
 
 /// The folder in which Python keeps installed packages, which bring programs that are not written in Python too.
 pub(crate) fn python_packages() -> PathBuf {
-    let versions = fs::read_dir(python().join("lib")).into_iter().flatten().flatten();
+    let versions = fs::read_dir(folder().join("lib")).into_iter().flatten().flatten();
     let mut folders = versions.map(|version| version.path().join("site-packages"));
     folders.find(|folder| folder.is_dir()).unwrap_or_else(|| missing("Python's packages"))
+}
+
+/// The interpreter that knows these packages.
+pub(crate) fn python() -> PathBuf {
+    found(folder().join("bin/python"))
 }
 
 /// The path, or a panic that says how to get there.
@@ -19,7 +24,7 @@ pub(crate) fn found(path: PathBuf) -> PathBuf {
 }
 
 /// Always below the workspace, wherever cargo has been told to build.
-fn python() -> PathBuf {
+fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/python")
 }
 

@@ -10,10 +10,10 @@ pub(super) const AUDIT: &str = "audit";
 /// The socket in the server's folder that the tests' own requests go through.
 pub(super) const SOCKET: &str = "socket";
 
-/// What a server is that isn't started by [`OpenBao::dev`].
+/// What a server is that isn't started by [`OpenBao::dev`](super::OpenBao::dev).
 #[derive(Debug, Clone, Default)]
 pub struct Config {
-    /// Whether what is written survives [`OpenBao::kill`].
+    /// Whether what is written survives [`OpenBao::kill`](super::OpenBao::kill).
     pub storage: Storage,
     /// Without it, the server speaks plain HTTP.
     pub tls: Option<Tls>,

@@ -21,17 +21,15 @@ const READS_MAX: usize = 4096;
 /// Bytes on their way, and when they arrive.
 type Arrival = (Instant, Vec<u8>);
 
+/// The fault of the moment, and how many there were before it.
+pub(super) type Faults = watch::Receiver<(u64, Fault)>;
+
 /// Why both sides are closed before they have ended.
 struct Cut;
 
 /// Until both sides have ended, or a fault ends them.
-pub(super) async fn serve(
-    mut client: TcpStream,
-    upstream: SocketAddr,
-    shared: Arc<Shared>,
-    faults: watch::Receiver<Fault>,
-) {
-    let reset = |fault: &Fault| matches!(fault, Fault::Refuse | Fault::Reset);
+pub(super) async fn serve(mut client: TcpStream, upstream: SocketAddr, shared: Arc<Shared>, faults: Faults) {
+    let reset = |(_, fault): &(u64, Fault)| matches!(fault, Fault::Refuse | Fault::Reset);
     let mut resets = faults.clone();
     let is_reset = tokio::select! {
         // Before anything else passes.
@@ -44,12 +42,7 @@ pub(super) async fn serve(
     }
 }
 
-async fn pass(
-    client: &mut TcpStream,
-    upstream: SocketAddr,
-    shared: &Shared,
-    faults: watch::Receiver<Fault>,
-) -> Option<()> {
+async fn pass(client: &mut TcpStream, upstream: SocketAddr, shared: &Shared, faults: Faults) -> Option<()> {
     over(Fault::Blackhole, &mut faults.clone()).await;
     let mut server = TcpStream::connect(upstream).await.ok()?;
     client.set_nodelay(true).and_then(|()| server.set_nodelay(true)).ok()?;
@@ -85,7 +78,7 @@ async fn read_requests(
 async fn write_requests(
     mut to: impl AsyncWrite + Unpin,
     mut requests: mpsc::Receiver<Arrival>,
-    mut faults: watch::Receiver<Fault>,
+    mut faults: Faults,
 ) -> Result<(), Cut> {
     while let Some((due, bytes)) = requests.recv().await {
         sleep_until(due).await;
@@ -111,27 +104,27 @@ async fn read_answers(
 async fn write_answers(
     mut to: impl AsyncWrite + Unpin,
     mut answers: mpsc::Receiver<Arrival>,
-    mut faults: watch::Receiver<Fault>,
+    mut faults: Faults,
 ) -> Result<(), Cut> {
     let mut framing = Framing::default();
-    let mut written_since_change = 0;
+    let (mut number, mut written) = (0, 0);
     while let Some((due, mut bytes)) = answers.recv().await {
         sleep_until(due).await;
         over(Fault::Blackhole, &mut faults).await;
-        if faults.has_changed().unwrap_or_default() {
-            written_since_change = 0;
+        let (number_now, fault) = *faults.borrow();
+        if number != number_now {
+            (number, written) = (number_now, 0);
         }
-        let fault = *faults.borrow_and_update();
         let corrupt =
             |body: &mut [u8]| body.iter_mut().for_each(|byte| *byte ^= u8::from(fault == Fault::Corrupt));
         framing.feed(&mut bytes, |_| (), corrupt);
         let left = match fault {
-            Fault::Cut(bytes_max) => bytes_max.saturating_sub(written_since_change),
+            Fault::Cut(bytes_max) => bytes_max.saturating_sub(written),
             _ => u64::MAX,
         };
         bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
         to.write_all(&bytes).await.map_err(|_| Cut)?;
-        written_since_change += bytes.len() as u64;
+        written += bytes.len() as u64;
         if bytes.len() as u64 == left {
             return Err(Cut);
         }
@@ -148,7 +141,7 @@ async fn read(from: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>> {
 }
 
 /// Waits as long as there is this fault.
-async fn over(ended: Fault, faults: &mut watch::Receiver<Fault>) {
+async fn over(ended: Fault, faults: &mut Faults) {
     // An error says that the proxy is gone, and this with it.
-    let _ = faults.wait_for(|fault| *fault != ended).await;
+    let _ = faults.wait_for(|(_, fault)| *fault != ended).await;
 }
