@@ -4,6 +4,7 @@
 
 use vaultref::schema::{CommonOptions, OptionSpec};
 use vaultref::{ErrorKind, KnownSettings, Reference, Version};
+use vaultref_backends::REGISTRY;
 
 mod pages;
 
@@ -50,12 +51,28 @@ fn every_setting_and_common_option_is_in_the_manual_with_its_default() {
     let text = page("docs/configuration.md");
     let rows = rows(&text);
     let specs = KnownSettings::SPECS.iter().chain(CommonOptions::SPECS);
-    let documented = |spec: &OptionSpec| {
-        let default = spec.default.unwrap_or("none");
-        rows.iter().any(|row| row[0] == spec.name && row[1] == spec.kind.noun() && row[2] == default)
-    };
-    let missing: Vec<_> = specs.filter(|spec| !documented(spec)).map(|spec| spec.name).collect();
+    let missing: Vec<_> = specs.filter(|spec| !is_documented(spec, &rows)).map(|spec| spec.name).collect();
     assert!(missing.is_empty(), "docs/configuration.md lacks a row `name | type | default` for {missing:?}");
+}
+
+#[test]
+fn every_option_of_a_backend_is_on_its_page_with_its_type_and_default() {
+    let mut missing = Vec::new();
+    for backend in REGISTRY {
+        let name = format!("docs/vaults/{}.md", backend.name);
+        let text = page(&name);
+        let rows = rows(&text);
+        let specs = backend.specs().filter(|spec| !is_documented(spec, &rows));
+        missing.extend(specs.map(|spec| format!("{name}: {}", spec.name)));
+    }
+    assert!(missing.is_empty(), "there is no row `name | type | default` for {missing:#?}");
+}
+
+/// Whether one of the rows is `name | type | default | …` of this option.
+fn is_documented(spec: &OptionSpec, rows: &[Vec<&str>]) -> bool {
+    let default = if spec.required { "required" } else { spec.default.unwrap_or("none") };
+    let expected = [spec.name, spec.kind.noun(), default];
+    rows.iter().any(|row| row.len() > 3 && row[..3] == expected)
 }
 
 #[test]
