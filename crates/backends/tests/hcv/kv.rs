@@ -9,8 +9,8 @@ use crate::support::{engine, engine_at, get};
 #[tokio::test]
 async fn secrets_of_both_versions_are_read_and_what_is_missing_says_why() {
     let server = OpenBao::dev();
-    server.put("sys/mounts/kv1", json!({"type": "kv", "options": {"version": "1"}}));
-    server.put("sys/mounts/team/kv", json!({"type": "kv", "options": {"version": "2"}}));
+    server.mount_kv("kv1", 1);
+    server.mount_kv("team/kv", 2);
     server.put("kv1/hello", json!({"foo": "world", "n": 1.50, "deep": {"list": ["a", {"b": "c"}]}}));
     server.put("kv1/a/b%20c/50%25%2B", json!({"foo": "odd"}));
     server.put("team/kv/data/hello", json!({"data": {"foo": "in a team"}}));
@@ -138,7 +138,7 @@ fn without_time(text: String) -> String {
 async fn a_namespace_counts_for_login_and_reading() {
     let server = OpenBao::dev();
     server.put("sys/namespaces/team1", json!({}));
-    server.put("team1/sys/mounts/kv", json!({"type": "kv", "options": {"version": "1"}}));
+    server.put("team1/sys/mounts/kv", json!({"type": "kv"}));
     server.put("team1/kv/hello", json!({"foo": "of team1"}));
     server.put("team1/sys/auth/userpass", json!({"type": "userpass"}));
     server

@@ -57,7 +57,7 @@ pub(crate) async fn get_all(engine: &Arc<Engine>, references: impl Iterator<Item
 /// A development server with KV v1 at `kv1/`, a policy `reader` for it, and a role `app` of AppRole that has it.
 pub(crate) fn server() -> OpenBao {
     let server = OpenBao::dev();
-    server.put("sys/mounts/kv1", json!({"type": "kv", "options": {"version": "1"}}));
+    server.mount_kv("kv1", 1);
     server.put("sys/policies/acl/reader", json!({"policy": "path \"kv1/*\" {capabilities = [\"read\"]}"}));
     server.put("sys/auth/approle", json!({"type": "approle"}));
     role(&server, json!({}));

@@ -22,7 +22,7 @@ fn server(identity: &Identity, clients: Option<&Authority>) -> OpenBao {
     let server = OpenBao::start(Config { tls: Some(tls), ..Config::default() });
     server.init();
     server.unseal();
-    server.put("sys/mounts/kv1", json!({"type": "kv", "options": {"version": "1"}}));
+    server.mount_kv("kv1", 1);
     server.put("kv1/hello", json!({"foo": "world"}));
     server
 }
