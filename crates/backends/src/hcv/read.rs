@@ -141,14 +141,15 @@ impl Hcv {
                     .with_hint("its value is gone for good: name another version, or write a new one");
             }
             return not_found(format!("version {version} was deleted (at {deletion_time})"))
-                .with_hint("`vault kv undelete` brings it back; or name another version, as in `#1`");
+                .with_hint("`vault kv undelete` brings it back; or name another version");
         }
         match (&self.engine, version) {
             (Engine::KvV2 { .. }, Some(version)) => not_found(format!("there is no version {version}"))
                 .with_hint(
                     "or there is nothing of that name at all; `vault kv metadata get` lists the versions",
                 ),
-            (Engine::Raw, _) => not_found("there is nothing at that path".to_owned()),
+            (Engine::Raw, _) => not_found("there is nothing at that path".to_owned())
+                .with_hint("the last part of a reference is the key, unless it ends with `/`"),
             (Engine::KvV1 { mount } | Engine::KvV2 { mount }, _) => match self.kv_of_mount().await {
                 Some(_) => not_found("there is no such secret".to_owned())
                     .with_hint("the last part of a reference is the key, unless it ends with `/`"),

@@ -43,7 +43,7 @@ async fn secrets_of_both_versions_are_read_and_what_is_missing_says_why() {
         (
             "{vault://hcv/prod/db/foo#2}",
             Err("NotFound: vault `hcv`: secret `prod/db` in `secret`: version 2 was deleted (at …) -- \
-                 `vault kv undelete` brings it back; or name another version, as in `#1`"),
+                 `vault kv undelete` brings it back; or name another version"),
         ),
         (
             "{vault://hcv/prod/db/foo#3}",
@@ -60,7 +60,14 @@ async fn secrets_of_both_versions_are_read_and_what_is_missing_says_why() {
         (
             "{vault://hcv/gone/foo}",
             Err("NotFound: vault `hcv`: secret `gone` in `secret`: version 1 was deleted (at …) -- \
-                 `vault kv undelete` brings it back; or name another version, as in `#1`"),
+                 `vault kv undelete` brings it back; or name another version"),
+        ),
+        (
+            "{vault://hcv/secret/data/prod/db?engine=raw}",
+            Err(
+                "NotFound: vault `hcv`: path `secret/data/prod`: there is nothing at that path -- the last part of \
+                 a reference is the key, unless it ends with `/`",
+            ),
         ),
         (
             "{vault://hcv/nothing/foo}",
@@ -151,6 +158,10 @@ async fn a_namespace_counts_for_login_and_reading() {
     let steps = within.check_vault("hcv").await.unwrap();
     let found: Vec<_> = steps.iter().map(|step| (step.what, step.result.is_ok())).collect();
     assert_eq!(found, [("address", true), ("login", true), ("mount", true)]);
+    let (nowhere, _) = engine(&server, &[("token", "root"), ("namespace", "team2")]);
+    let steps = nowhere.check_vault("hcv").await.unwrap();
+    let error = steps[1].result.as_ref().unwrap_err();
+    assert_eq!((steps[1].what, error.message()), ("login", "the server does not know the namespace"));
 }
 
 #[tokio::test]

@@ -122,6 +122,25 @@ async fn a_user_logs_in_with_a_password() {
 }
 
 #[tokio::test]
+async fn a_login_that_wants_a_second_factor_says_so() {
+    let server = server();
+    server.put("sys/auth/userpass", json!({"type": "userpass"}));
+    server.put("auth/userpass/users/app", json!({"password": "opensesame"}));
+    let accessor = server.get("sys/auth/userpass")["data"]["accessor"].clone();
+    let method = server.put("identity/mfa/method/totp", json!({"issuer": "vaultref"}));
+    server.put(
+        "identity/mfa/login-enforcement/all",
+        json!({"mfa_method_ids": method["data"]["method_id"], "auth_method_accessors": accessor}),
+    );
+    let options =
+        [("auth_method", "userpass"), ("userpass_username", "app"), ("userpass_password", "opensesame")];
+    let (engine, _) = engine(&server, &options);
+    let wanted = "Unauthenticated: vault `hcv`: the login at `auth/userpass/login/app` wants a second factor -- nobody \
+                  is there to give it: exempt this login, or use another `auth_method`";
+    assert_eq!(get(&engine, "{vault://hcv/hello/foo}").await.unwrap_err(), wanted);
+}
+
+#[tokio::test]
 async fn a_login_method_says_which_option_it_lacks() {
     let server = server();
     for (options, expected) in [

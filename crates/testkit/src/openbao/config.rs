@@ -10,6 +10,9 @@ pub(super) const AUDIT: &str = "audit";
 /// The socket in the server's folder that the tests' own requests go through.
 pub(super) const SOCKET: &str = "socket";
 
+/// The folder in the server's folder that a development server keeps its certificates in.
+pub(super) const DEV_TLS: &str = "tls";
+
 /// What a server is that isn't started by [`OpenBao::dev`](super::OpenBao::dev).
 #[derive(Debug, Clone, Default)]
 pub struct Config {
@@ -45,8 +48,7 @@ pub struct Tls {
 }
 
 /// Where the server is to be reached.
-pub(super) fn address(port: u16, config: Option<&Config>) -> String {
-    let tls = config.is_some_and(|config| config.tls.is_some());
+pub(super) fn address(port: u16, tls: bool) -> String {
     format!("{}://127.0.0.1:{port}", if tls { "https" } else { "http" })
 }
 
@@ -65,7 +67,7 @@ pub(super) fn write(folder: &Path, port: u16, config: Option<&Config>) -> PathBu
             None => text.push_str("  tls_disable = true\n"),
         }
         // It listens for others of its kind at the port after its own. It does without, should that be taken.
-        let _ = writeln!(text, "}}\napi_addr = {:?}", address(port, Some(config)));
+        let _ = writeln!(text, "}}\napi_addr = {:?}", address(port, config.tls.is_some()));
         let _ = writeln!(text, "cluster_addr = \"https://127.0.0.1:{}\"", port + 1);
         config.storage.write(&mut text, &path("raft"));
         text.push_str(&config.extra);
