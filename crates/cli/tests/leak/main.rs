@@ -9,6 +9,7 @@
 mod canary;
 mod debug;
 mod failures;
+mod hcv;
 mod processes;
 mod successes;
 mod texts;
