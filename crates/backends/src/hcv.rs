@@ -101,7 +101,8 @@ fn http_options(options: &Options) -> HttpOptions {
         request_timeout: Duration::from_secs_f64(options.request_timeout),
         body_bytes_max: options.body_bytes_max,
         tls,
-        proxied: true,
+        // What goes to this machine stays on it.
+        proxied: !address::is_loopback(&options.host),
     }
 }
 

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use tokio::sync::{OnceCell, Semaphore};
 use tracing::debug;
 use vaultref_core::schema::{CommonOptions, OptionValues, RawValue};
-use vaultref_core::{Backend, BoxFuture, Check, Context, Error, ErrorKind, Leases, scan};
+use vaultref_core::{Backend, BoxFuture, Check, Context, Error, ErrorKind, Leases, Warn, scan};
 use zeroize::Zeroize;
 
 use crate::engine::{Engine, OPEN_MAX, first};
@@ -89,7 +89,11 @@ impl Engine {
             }
             debug!(vault = vault.name(), backend = vault.definition().name, "opening");
             let hidden = Hidden::new(&own, &values);
-            let context = Context { from_reference: vault.overridden(&own), ..self.context.clone() };
+            let context = Context {
+                from_reference: vault.overridden(&own),
+                warn: self.context.warn.as_ref().map(|warn| named(Arc::clone(warn), vault)),
+                ..self.context.clone()
+            };
             let backend = (vault.definition().open)(&values, &context)
                 .map_err(|error| hidden.in_error(error).within(format!("vault `{}`", vault.name())))?;
             let id = self.opened_count.fetch_add(1, Ordering::Relaxed);
@@ -159,6 +163,12 @@ fn opened_key(vault: &Vault, own: &[&EffectiveOption]) -> String {
         key.push_str(&format!("\0{}={value}", option.spec.name));
     }
     key
+}
+
+/// A warning names the vault that it is about.
+fn named(warn: Warn, vault: &Vault) -> Warn {
+    let name = format!("vault `{}`", vault.name());
+    Arc::new(move |warning| warn(&warning.clone().within(&name)))
 }
 
 pub(crate) fn missing_option(vault: &Vault, name: &str) -> Error {

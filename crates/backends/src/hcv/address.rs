@@ -124,7 +124,7 @@ fn is_here(url: Option<&str>) -> bool {
     url.is_some_and(|url| url.host_str().is_some_and(is_loopback))
 }
 
-fn is_loopback(host: &str) -> bool {
+pub(super) fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }

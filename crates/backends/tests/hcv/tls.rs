@@ -111,8 +111,7 @@ async fn a_certificate_that_is_not_verified_is_warned_of_once() {
         get(&engine, reference).await.unwrap();
     }
     let told = told.lock().unwrap();
-    let expected =
-        "the server's certificate is not verified: anybody on the way can read along (`ssl_verify` is off)";
+    let expected = "vault `hcv`: the server's certificate is not verified: anybody on the way can read along (`ssl_verify` is off)";
     assert_eq!(*told, [expected]);
 }
 
