@@ -39,8 +39,11 @@ pub use config::{Config, Storage, Tls};
 /// How often a server is started anew because somebody else took its port in the meantime.
 const STARTS_MAX: usize = 5;
 
-/// After this an unsealed server should have found out that it is the only one.
+/// After this an unsealed server should have found out that it is the only one, and a mount should work.
 const ACTIVE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether they have.
+const POLL: Duration = Duration::from_millis(10);
 
 /// The root token of [`OpenBao::dev`].
 const DEV_ROOT_TOKEN: &str = "root";
@@ -146,15 +149,12 @@ impl OpenBao {
         self.done("PUT", path, Some(body))
     }
 
-    /// Mounts a KV engine of this version at `mount`, and returns when it can be used: the server sets version 2 up
-    /// in the background.
+    /// Mounts a KV engine of this version at `mount`, and returns when it can be used.
     pub fn mount_kv(&self, mount: &str, version: u8) {
         let options = json!({"version": version.to_string()});
         self.put(&format!("sys/mounts/{mount}"), json!({"type": "kv", "options": options}));
-        let patience = Instant::now() + ACTIVE_TIMEOUT;
-        while version == 2 && self.request("GET", &format!("{mount}/config"), None).0 != 200 {
-            assert!(Instant::now() < patience, "{mount} is not ready\n{}", self.process.log());
-            thread::sleep(Duration::from_millis(10));
+        if version == 2 {
+            self.wait_for_kv(mount);
         }
     }
 
@@ -187,7 +187,7 @@ impl OpenBao {
         // At first it takes itself for one of several.
         while self.request_as("", "GET", "sys/health", None).0 != 200 {
             assert!(unsealed.elapsed() < ACTIVE_TIMEOUT, "not active: {}", self.process.log());
-            thread::sleep(Duration::from_millis(10));
+            thread::sleep(POLL);
         }
     }
 
@@ -260,7 +260,20 @@ impl OpenBao {
             fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
             command.arg("-dev-tls").arg("-dev-tls-cert-dir").arg(folder);
         }
-        self.process.start(&command, || self.process.log().contains("==> OpenBao server started!"))
+        self.process.start(&command, || self.process.log().contains("==> OpenBao server started!"))?;
+        if self.config.is_none() {
+            self.wait_for_kv("secret");
+        }
+        Ok(())
+    }
+
+    /// A mount of KV version 2 begins as one of version 1, and answers 400 while it is converted.
+    fn wait_for_kv(&self, mount: &str) {
+        let mounted = Instant::now();
+        while self.request("GET", &format!("{mount}/data/nothing"), None).0 == 400 {
+            assert!(mounted.elapsed() < ACTIVE_TIMEOUT, "{mount} isn't ready: {}", self.process.log());
+            thread::sleep(POLL);
+        }
     }
 
     fn keep(&self, keys: Keys) {

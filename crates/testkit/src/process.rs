@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use crate::guard::Guard;
 
@@ -81,7 +81,10 @@ impl Process {
 
     /// The server takes connections, and no longer answers.
     pub(crate) fn pause(&self) {
-        self.signal(Signal::STOP);
+        let server = self.signal(Signal::STOP);
+        // The signal only asks it to: a thread may be about to answer.
+        let stopped = waitid(WaitId::Pid(server), WaitIdOptions::STOPPED);
+        stopped.unwrap_or_else(|error| panic!("the server is gone: {error}\n{}", self.log()));
     }
 
     /// The server goes on after [`Process::pause`].
@@ -99,11 +102,15 @@ impl Process {
         }
     }
 
-    fn signal(&self, signal: Signal) {
-        let child = self.child();
-        let child = child.as_ref().expect("a server that was killed has to be started first");
-        let sent = kill_process(Pid::from_child(child), signal);
-        sent.unwrap_or_else(|error| panic!("the server is gone: {error}\n{}", self.log()));
+    fn signal(&self, signal: Signal) -> Pid {
+        let mut child = self.child();
+        let child = child.as_mut().expect("a server that was killed has to be started first");
+        if let Ok(Some(status)) = child.try_wait() {
+            panic!("the server is gone: {status}\n{}", self.log());
+        }
+        let server = Pid::from_child(child);
+        kill_process(server, signal).expect("a child that isn't waited for can be sent signals");
+        server
     }
 
     fn pid(&self) -> PathBuf {
@@ -136,11 +143,15 @@ mod tests {
     /// Where the process that is to be killed tells what it has started.
     const TOLD: &str = "VAULTREF_TESTKIT_TOLD";
 
+    fn is_told(process: &Process) -> bool {
+        fs::read_to_string(process.pid()).is_ok_and(|number| number.ends_with('\n'))
+    }
+
     fn sleeper() -> Process {
         let process = Process::new("vaultref-sleeper-");
         let mut command = Command::new("sleep");
         command.arg("1000");
-        process.start(&command, || process.pid().exists()).unwrap();
+        process.start(&command, || is_told(&process)).unwrap();
         process
     }
 
@@ -196,7 +207,7 @@ mod tests {
         process.kill();
         process.kill();
         let mut command = Command::new("sleep");
-        process.start(command.arg("1000"), || process.pid().exists()).unwrap();
+        process.start(command.arg("1000"), || is_told(&process)).unwrap();
         process.pause();
         process.resume();
     }
