@@ -92,6 +92,7 @@ fn http_options(options: &Options) -> HttpOptions {
             enabled: true,
             verify: options.ssl_verify,
             authorities: options.ca_cert.clone(),
+            beside_system: false,
             server_name: options.tls_server_name.clone().map(|name| (name, options.host.clone())),
             identity: identity.filter(|_| options.auth_method == "cert"),
         },

@@ -11,6 +11,7 @@ use crate::http::Answer;
 
 mod approle;
 mod cert;
+mod jwt;
 mod kubernetes;
 mod ldap;
 mod token;
@@ -45,6 +46,7 @@ pub(super) fn method(options: &Options, context: &Context) -> Result<Box<dyn Met
         "cert" => cert::open(options),
         "userpass" => userpass::open(options),
         "ldap" => ldap::open(options),
+        "jwt" | "oauth2" => jwt::open(options),
         _ => token::open(options),
     }
 }
