@@ -11,6 +11,7 @@ use crate::http::Answer;
 
 mod approle;
 mod cert;
+mod gcp_iam;
 mod jwt;
 mod kubernetes;
 mod ldap;
@@ -47,6 +48,7 @@ pub(super) fn method(options: &Options, context: &Context) -> Result<Box<dyn Met
         "userpass" => userpass::open(options),
         "ldap" => ldap::open(options),
         "jwt" | "oauth2" => jwt::open(options),
+        "gcp_iam" => gcp_iam::open(options),
         _ => token::open(options),
     }
 }

@@ -17,6 +17,7 @@ use vaultref::{Context, Engine, Environment, Error, ErrorKind, Settings};
 use vaultref_backends::REGISTRY;
 use vaultref_testkit::peer::{Answer, Peer, Request};
 
+mod gcp_iam;
 mod jwt;
 
 const RSA_KEY: &str = include_str!("rsa.pem");
