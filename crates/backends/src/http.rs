@@ -56,6 +56,17 @@ pub(crate) struct HttpOptions {
     pub proxied: bool,
 }
 
+impl HttpOptions {
+    /// For the metadata server of a machine in a cloud: it is near or not there at all, and no proxy knows it.
+    pub(crate) const METADATA: Self = Self {
+        connect_timeout: Duration::from_secs(1),
+        request_timeout: Duration::from_secs(5),
+        body_bytes_max: 1024 * 1024,
+        tls: Tls::OFF,
+        proxied: false,
+    };
+}
+
 /// A client with its connections. Made at its first request: that reads certificates.
 pub(crate) struct Http {
     options: HttpOptions,

@@ -19,6 +19,7 @@ use vaultref_testkit::peer::{Answer, Peer, Request};
 
 mod gcp_iam;
 mod jwt;
+mod metadata;
 
 const RSA_KEY: &str = include_str!("rsa.pem");
 const OTHER_KEY: &str = include_str!("other.pem");
