@@ -67,8 +67,8 @@ impl Backend for Env {
         let prefix = upper(&self.prefix);
         let count = self.names().filter(|name| name.starts_with(&prefix)).count();
         let found = match prefix.as_str() {
-            "" => format!("{count} variables are set"),
-            _ => format!("{count} variables start with `{prefix}`"),
+            "" => format!("variables that are set: {count}"),
+            _ => format!("variables that start with `{prefix}`: {count}"),
         };
         Box::pin(std::future::ready(vec![Check { what: "environment", result: Ok(found) }]))
     }

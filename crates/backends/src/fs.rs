@@ -99,7 +99,7 @@ impl Backend for Fs {
                 let is_file = |entry: &std::fs::DirEntry| !entry.file_name().as_bytes().starts_with(b"..");
                 let count = entries.take(FILES_COUNTED_MAX).flatten().filter(is_file).count();
                 let more = if count == FILES_COUNTED_MAX { " or more" } else { "" };
-                Ok(format!("`{}` can be entered: {count}{more} names", place.directory.display()))
+                Ok(format!("`{}` can be entered; names in it: {count}{more}", place.directory.display()))
             });
             let stopped = || Err(Error::new(ErrorKind::Internal, "the look into the directory was stopped"));
             vec![Check { what: "directory", result: looked.await.unwrap_or_else(|_| stopped()) }]

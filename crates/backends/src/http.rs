@@ -124,6 +124,12 @@ struct Unfinished {
     wait: Option<Duration>,
 }
 
+impl Unfinished {
+    fn failed(error: Error, repeat: bool) -> Box<Self> {
+        Box::new(Self { outcome: Err(error), repeat, wait: None })
+    }
+}
+
 impl Http {
     pub(crate) fn new(options: HttpOptions) -> Self {
         let requests = Semaphore::new(REQUESTS_AT_ONCE);
@@ -142,7 +148,7 @@ impl Http {
         let attempt = || self.attempt(request, may_redirect);
         let done = attempt
             .retry(backoff.build())
-            .when(|unfinished: &Unfinished| unfinished.repeat)
+            .when(|unfinished| unfinished.repeat)
             .adjust(|unfinished, wait| wait.map(|wait| wait + unfinished.wait.unwrap_or_default()))
             .notify(|_, wait| debug!(?wait, "repeating a request"))
             .await;
@@ -153,8 +159,8 @@ impl Http {
         &self,
         request: &Request,
         may_redirect: &(dyn Fn(&Url, &Url) -> Result<(), Error> + Sync),
-    ) -> Result<Answer, Unfinished> {
-        let fail = |error| Unfinished { outcome: Err(error), repeat: false, wait: None };
+    ) -> Result<Answer, Box<Unfinished>> {
+        let fail = |error| Unfinished::failed(error, false);
         let client = self.client().await.map_err(fail)?;
         self.wait_for_pause().await.map_err(fail)?;
         let _permit = self.requests.acquire().await.expect("nobody closes the semaphore");
@@ -166,7 +172,7 @@ impl Http {
             debug!(status = answer.status.as_u16(), host = target.host_str(), "following a redirect");
             url = target;
         }
-        let message = format!("{} redirects in a circle", place(&request.url));
+        let message = format!("`{}` redirects in a circle", place(&request.url));
         Err(fail(Error::new(ErrorKind::Unavailable, message)))
     }
 
@@ -176,7 +182,7 @@ impl Http {
         client: &reqwest::Client,
         request: &Request,
         url: &Url,
-    ) -> Result<Answer, Unfinished> {
+    ) -> Result<Answer, Box<Unfinished>> {
         let mut builder =
             client.request(request.method.clone(), url.clone()).headers(request.headers.clone());
         if let Some(body) = &request.body {
@@ -189,19 +195,19 @@ impl Http {
                 failure::Sent::Maybe => request.repeat == Repeat::Always,
                 failure::Sent::Final => false,
             };
-            Unfinished { outcome: Err(error), repeat, wait: None }
+            Unfinished::failed(error, repeat)
         };
         let mut response = builder.send().await.map_err(failed)?;
         let mut body = Zeroizing::new(Vec::new());
         let limit = usize::try_from(self.options.body_bytes_max).unwrap_or(usize::MAX);
         let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
         if announced.is_some_and(|length| length > limit) {
-            return Err(Unfinished { outcome: Err(too_large(url, limit)), repeat: false, wait: None });
+            return Err(Unfinished::failed(too_large(url, limit), false));
         }
         body.reserve_exact(announced.unwrap_or(4096));
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if chunk.len() > limit - body.len() {
-                return Err(Unfinished { outcome: Err(too_large(url, limit)), repeat: false, wait: None });
+                return Err(Unfinished::failed(too_large(url, limit), false));
             }
             grow(&mut body, chunk.len());
             body.extend_from_slice(&chunk);
@@ -210,11 +216,12 @@ impl Http {
     }
 
     /// Whether an answer is final, by its status alone.
-    fn judge(&self, request: &Request, answer: Answer) -> Result<Answer, Unfinished> {
+    fn judge(&self, request: &Request, answer: Answer) -> Result<Answer, Box<Unfinished>> {
         let unprocessed =
             matches!(answer.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-        let passing = matches!(answer.status.as_u16(), 412 | 500 | 502 | 504);
-        if !unprocessed && !(passing && request.repeat == Repeat::Always) {
+        let passes = matches!(answer.status.as_u16(), 412 | 500 | 502 | 504);
+        let is_final = !(unprocessed || passes && request.repeat == Repeat::Always);
+        if is_final {
             return Ok(answer);
         }
         let wait = retry_after(&answer.headers);
@@ -225,7 +232,7 @@ impl Http {
             *paused = (*paused).max(Some(until));
         }
         let repeat = wait.is_none_or(|wait| wait <= PATIENCE);
-        Err(Unfinished { outcome: Ok(answer), repeat, wait })
+        Err(Box::new(Unfinished { outcome: Ok(answer), repeat, wait }))
     }
 
     /// Waits until the store wants to hear of us again, if that is soon.

@@ -11,7 +11,7 @@ use vaultref::declarative::{self, Declarations, Variable};
 use vaultref::schema::OptionValue;
 use vaultref::{
     Context, Engine, Environment, Error, ErrorKind, Failure, Leases, Origin, Reference, Settings,
-    SettingsFile, Vault, scan,
+    SettingsFile, Vault, Warn, scan,
 };
 use vaultref_backends::REGISTRY;
 
@@ -100,7 +100,7 @@ impl Session {
 }
 
 /// Tells people what a vault warns of, each thing once.
-fn tell_once(speaker: &Speaker) -> Arc<dyn Fn(&Error) + Send + Sync> {
+fn tell_once(speaker: &Speaker) -> Warn {
     let (speaker, told) = (*speaker, Mutex::new(HashSet::new()));
     Arc::new(move |warning| {
         let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);

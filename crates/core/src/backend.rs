@@ -139,6 +139,9 @@ impl fmt::Debug for Definition {
     }
 }
 
+/// Takes a warning, for people.
+pub type Warn = Arc<dyn Fn(&Error) + Send + Sync>;
+
 /// What a backend gets from the program around it when a vault is opened.
 #[derive(Clone)]
 pub struct Context {
@@ -147,7 +150,7 @@ pub struct Context {
     /// Where time comes from. Stands still until an engine puts its own here.
     pub clock: Arc<dyn Clock>,
     /// Who is told of what is odd about a vault without being an error. Nobody, unless the program says so.
-    pub warn: Option<Arc<dyn Fn(&Error) + Send + Sync>>,
+    pub warn: Option<Warn>,
     /// The options that have another value than the vault itself gives them, because the reference at hand says so.
     /// A backend does not send a vault's credentials where such an option points.
     pub from_reference: Vec<&'static str>,

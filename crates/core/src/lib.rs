@@ -28,7 +28,8 @@ mod clock;
 mod error;
 
 pub use backend::{
-    Ambient, Backend, BoxFuture, Check, Context, Definition, Environment, Leases, Open, ReadAmbient, Versions,
+    Ambient, Backend, BoxFuture, Check, Context, Definition, Environment, Leases, Open, ReadAmbient,
+    Versions, Warn,
 };
 pub use clock::{Clock, ManualClock, Moment};
 pub use error::{Error, ErrorKind};

@@ -22,13 +22,14 @@ use zeroize::Zeroize;
 
 use crate::Failure;
 use crate::cache::{Cache, Cell, CellKey};
+use crate::cycles::check_cycles;
 use crate::declarative::VaultEntity;
 use crate::entry::{Policy, State};
 use crate::open::{Opened, is_common, missing_option};
 use crate::select::select;
 use crate::settings::{self, Settings};
 use crate::template::Template;
-use crate::vaults::{Vault, Vaults, check_cycles};
+use crate::vaults::{Vault, Vaults};
 
 /// How many differently configured ways into vaults are kept open. References with ever new options in their
 /// queries would otherwise each leave one behind.

@@ -26,7 +26,7 @@ impl Engine {
         let vault = self.vaults().lookup(reference.vault())?;
         let options = vault.effective(reference);
         let mut errors = vault.check(reference);
-        errors.extend(crate::vaults::check_cycles(self.vaults(), reference).err());
+        errors.extend(crate::cycles::check_cycles(self.vaults(), reference).err());
         for spec in vault.definition().specs().filter(|spec| spec.required) {
             let set = |option: &EffectiveOption| !matches!(option.spec.read(&option.raw), Ok(None));
             if !options.iter().any(|option| option.spec.name == spec.name && set(option)) {

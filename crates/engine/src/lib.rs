@@ -6,6 +6,7 @@ mod names;
 mod settings;
 
 mod cache;
+mod cycles;
 pub mod entry;
 mod hide;
 mod json;
@@ -27,7 +28,7 @@ use std::ops::Range;
 
 pub use vaultref_core::{
     Check, Clock, Context, Definition, Environment, Error, ErrorKind, Leases, Moment, ParseError, Payload,
-    QueryValue, Reference, Resource, Secret, Version, scan, schema,
+    QueryValue, Reference, Resource, Secret, Version, Warn, scan, schema,
 };
 
 pub use deliver::StreamError;

@@ -1,6 +1,6 @@
 //! Which vaults there are, and which value each option has for a given reference.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use vaultref_core::schema::{OptionKind, OptionSpec, RawValue};
@@ -13,10 +13,6 @@ use crate::declarative::{VaultEntity, is_valid_prefix};
 use crate::settings::{Origin, Settings};
 use crate::template::Template;
 use crate::{Failure, names};
-
-/// Over how many steps vault options may need each other. Each takes up to 20 KB of the stack, of which a thread has
-/// 2 MB.
-const CHAIN_MAX: usize = 32;
 
 /// A named, configured way to reach a store.
 pub struct Vault {
@@ -68,7 +64,7 @@ pub struct EffectiveOption {
 
 impl EffectiveOption {
     /// The references in the value.
-    fn references(&self) -> Vec<Reference> {
+    pub(crate) fn references(&self) -> Vec<Reference> {
         let templates = texts(&self.raw).iter().filter_map(|text| Template::parse(text.as_bytes()).ok());
         templates.flat_map(|template| template.references().cloned().collect::<Vec<_>>()).collect()
     }
@@ -99,6 +95,15 @@ impl Vault {
     /// Whether it is a vault entity; else it is the default vault of its backend.
     pub fn is_entity(&self) -> bool {
         self.is_entity
+    }
+
+    /// Whether somebody means to use it: an entity, or a default vault of which something is set, in its
+    /// configuration or around the process; or one that needs no configuration.
+    pub fn is_in_use(&self) -> bool {
+        let needs_none =
+            || self.definition.ambient.is_none() && !self.definition.specs().any(|spec| spec.required);
+        let around = || self.ambient(&[]).map_or(true, |found| !found.is_empty());
+        self.is_entity || !self.set.is_empty() || needs_none() || around()
     }
 
     /// The kind of store.
@@ -438,49 +443,4 @@ pub(crate) fn setting_keys(
     let backend = definition.name.replace('-', "_");
     let names = std::iter::once(spec.name).chain(spec.aliases.iter().copied());
     names.map(move |name| format!("vault_{backend}_{name}"))
-}
-
-/// Checks that resolving `reference` does not need itself: an option of a vault may hold a reference to another
-/// vault, and so on, but never back. The error prints the chain.
-pub(crate) fn check_cycles(vaults: &Vaults, reference: &Reference) -> Result<(), Error> {
-    type Chain = Vec<(String, Reference)>;
-    fn walk(vaults: &Vaults, reference: &Reference, chain: &mut Chain, done: &mut Done) -> Result<(), Error> {
-        let Ok(vault) = vaults.lookup(reference.vault()) else { return Ok(()) };
-        if done.contains(reference) {
-            return Ok(());
-        }
-        for option in vault.effective(reference) {
-            for inner in option.references() {
-                let step = format!("{}.{}", vault.name, option.spec.name);
-                let known = chain.iter().position(|(seen, via)| *seen == step && *via == inner);
-                chain.push((step, inner.clone()));
-                if let Some(start) = known {
-                    return Err(cycle(&chain[start..]));
-                }
-                if chain.len() > CHAIN_MAX {
-                    return Err(too_long(&chain[0].0));
-                }
-                walk(vaults, &inner, chain, done)?;
-                chain.pop();
-            }
-        }
-        done.insert(reference.clone());
-        Ok(())
-    }
-    // Many vaults that share others would otherwise be walked once per path.
-    type Done = HashSet<Reference>;
-    walk(vaults, reference, &mut Chain::new(), &mut Done::new())
-}
-
-fn too_long(step: &str) -> Error {
-    let message = format!("vault options need each other over more than {CHAIN_MAX} steps, from {step} on");
-    Error::new(ErrorKind::InvalidConfig, message).with_hint("give one of them a plain value")
-}
-
-fn cycle(chain: &[(String, Reference)]) -> Error {
-    let steps: Vec<String> =
-        chain.iter().map(|(step, reference)| format!("{step} = {}", reference.redacted(|_| false))).collect();
-    let message = format!("vault options need each other in a circle: {}", steps.join(" → "));
-    let hint = "give one of them a plain value, or set it in the reference itself: `?option=value`";
-    Error::new(ErrorKind::InvalidConfig, message).with_hint(hint)
 }

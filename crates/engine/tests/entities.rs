@@ -73,7 +73,7 @@ fn every_fault_is_reported_with_its_place_and_a_way_out() {
             "{name: evn, prefix: aa}, {name: hashicorp, prefix: bb}",
             vec![
                 ("aa", "InvalidConfig: vault 'evn' is not installed", "did you mean `env`?"),
-                ("bb", "InvalidConfig: vault 'hashicorp' is not installed", "backends: env, fs"),
+                ("bb", "InvalidConfig: vault 'hashicorp' is not installed", "backends: env, fs, hcv"),
             ],
         ),
         (
@@ -254,7 +254,7 @@ async fn the_setting_vaults_says_which_backends_can_be_used() {
         ("vaults = bundled", bundled),
         ("vaults = env", bundled),
         ("vaults = fs, env", bundled),
-        ("vaults = env, hcv", bundled),
+        ("vaults = env, consul", bundled),
         ("vaults = fs", disabled),
         ("vaults = off", disabled),
         ("vaults = off, env", disabled),
@@ -262,9 +262,9 @@ async fn the_setting_vaults_says_which_backends_can_be_used() {
         let seen = got(&engine(settings, ""), "{vault://env/x}").await;
         assert_eq!(seen, expected.map(str::to_owned).map_err(str::to_owned), "{settings}");
     }
-    let engine = engine("vaults = env, hcv\nvault_env_prefx = MY_", "{name: env, prefix: fs}");
-    let missing = "InvalidConfig: vault `hcv` is enabled but not installed";
-    assert_eq!(got(&engine, "{vault://hcv/x}").await.unwrap_err(), missing);
+    let engine = engine("vaults = env, consul\nvault_env_prefx = MY_", "{name: env, prefix: fs}");
+    let missing = "InvalidConfig: vault `consul` is enabled but not installed";
+    assert_eq!(got(&engine, "{vault://consul/x}").await.unwrap_err(), missing);
     // The name of a backend that is left out is free.
     assert_eq!(got(&engine, "{vault://fs/x}").await.as_deref(), Ok("x"));
     let warnings: Vec<String> = engine.vaults().warnings().iter().map(told).collect();
@@ -278,7 +278,7 @@ async fn a_vault_that_is_not_there_is_named_with_the_one_that_may_be_meant() {
     for (reference, hint) in [
         ("{vault://prod_db/x}", "did you mean `prod-db`?"),
         ("{vault://evn/x}", "did you mean `env`?"),
-        ("{vault://hashicorp/x}", "vaults: env, fs, prod-db"),
+        ("{vault://hashicorp/x}", "vaults: env, fs, hcv, prod-db"),
     ] {
         let error = engine.resolve(&reference.parse().unwrap()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidReference);

@@ -6,7 +6,8 @@
 //! - [`postgres`] is a real PostgreSQL server on a free port;
 //! - [`openbao`] is a real OpenBao server, which speaks the API of HashiCorp Vault;
 //! - [`peer`] says over HTTP what no real server can be made to say;
-//! - [`certificates`] are made by an authority of a test's own.
+//! - [`certificates`] are made by an authority of a test's own;
+//! - [`proxy`] stands before a server, counts what passes, and keeps it from passing.
 //!
 //! What goes wrong in here panics: the caller is a test.
 
@@ -16,6 +17,7 @@ pub mod conformance;
 pub mod openbao;
 pub mod peer;
 pub mod postgres;
+pub mod proxy;
 pub mod vectors;
 
 mod guard;

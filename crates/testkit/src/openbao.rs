@@ -127,6 +127,18 @@ impl OpenBao {
         self.done("PUT", path, Some(body))
     }
 
+    /// Mounts a KV engine of this version at `mount`, and returns when it can be used: the server sets version 2 up
+    /// in the background.
+    pub fn mount_kv(&self, mount: &str, version: u8) {
+        let options = json!({"version": version.to_string()});
+        self.put(&format!("sys/mounts/{mount}"), json!({"type": "kv", "options": options}));
+        let patience = Instant::now() + ACTIVE_TIMEOUT;
+        while version == 2 && self.request("GET", &format!("{mount}/config"), None).0 != 200 {
+            assert!(Instant::now() < patience, "{mount} is not ready\n{}", self.process.log());
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Reads. Panics with the server's message where it refuses, or there is nothing.
     pub fn get(&self, path: &str) -> Value {
         self.done("GET", path, None)

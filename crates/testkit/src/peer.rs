@@ -190,7 +190,7 @@ impl Connection {
             let answer = (self.state.handler)(&request);
             let written = answer.write(stream.get_mut(), request.method == "HEAD");
             match answer.ending() {
-                Ending::KeepAlive if written.is_ok() => {}
+                Ending::KeepAlive if written.is_ok() && request.keep_alive => {}
                 Ending::Hang => answer::wait_for_the_end(&mut stream),
                 ending => return ending,
             }

@@ -38,13 +38,12 @@ pub(super) fn ambient(
     };
     let of = |name: &str| format!("variable {name}");
     // A host without its port, or the other way round, would be half of one address and half of another.
-    if ["protocol", "host", "port"].iter().all(|name| set(name).is_none()) {
-        if let Some(address) = variable("VAULT_ADDR") {
-            let [protocol, host, port] = parts(&address)?;
-            add("protocol", protocol, of("VAULT_ADDR"));
-            add("host", host, of("VAULT_ADDR"));
-            add("port", port, of("VAULT_ADDR"));
-        }
+    let is_free = ["protocol", "host", "port"].iter().all(|name| set(name).is_none());
+    if let Some(address) = variable("VAULT_ADDR").filter(|_| is_free) {
+        let [protocol, host, port] = parts(&address)?;
+        add("protocol", protocol, of("VAULT_ADDR"));
+        add("host", host, of("VAULT_ADDR"));
+        add("port", port, of("VAULT_ADDR"));
     }
     for (option, name) in [("namespace", "VAULT_NAMESPACE"), ("ca_cert", "VAULT_CACERT")] {
         if let Some(value) = variable(name).filter(|_| set(option).is_none()) {

@@ -201,10 +201,9 @@ impl Inner {
             return Ok(token);
         }
         // A login that was under way when we asked was for us too.
-        if self.attempts.load(Ordering::Acquire) != seen {
-            if let Some(error) = &flight.failed {
-                return Err(error.clone());
-            }
+        let meanwhile = self.attempts.load(Ordering::Acquire) != seen;
+        if let Some(error) = flight.failed.as_ref().filter(|_| meanwhile) {
+            return Err(error.clone());
         }
         let token = self.in_peace(flight, None).await?;
         token.take_use();

@@ -146,10 +146,9 @@ fn find<'e, E: StdError + 'static>(error: &'e (dyn StdError + 'static)) -> Optio
             return Some(found);
         }
         // An `io::Error` hides what it was made of from `source`, which goes on below that.
-        if let Some(found) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            if let Some(found) = find::<E>(found) {
-                return Some(found);
-            }
+        let within = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if let Some(found) = within.and_then(|within| find::<E>(within)) {
+            return Some(found);
         }
         cause = error.source();
     }

@@ -1,7 +1,7 @@
 //! `vaultref vaults check`: finds out how far vaults work.
 
 use serde_json::{Value, json};
-use vaultref::{Check, Error, Vault};
+use vaultref::{Check, Error};
 
 use crate::args;
 use crate::commands::get::error_json;
@@ -27,17 +27,18 @@ pub(crate) fn check_vaults(session: &Session, args: &args::CheckVaults) -> Resul
     if problems.is_empty() { Ok(crate::exit::OK) } else { Err(problems) }
 }
 
-/// Those that were named, or all that somebody configured; a backend that nobody uses need not work.
+/// Those that were named, or all that are in use: a backend that nobody uses need not work.
 fn names(session: &Session, given: &[String]) -> Vec<String> {
     if !given.is_empty() {
         return given.to_vec();
     }
-    let wants_nothing = |vault: &&Vault| {
-        !vault.definition().specs().any(|spec| spec.required) && vault.definition().ambient.is_none()
-    };
-    let is_used =
-        |vault: &&Vault| vault.is_entity() || vault.set_options().next().is_some() || wants_nothing(vault);
-    session.engine.vaults().iter().filter(is_used).map(|vault| vault.name().to_owned()).collect()
+    session
+        .engine
+        .vaults()
+        .iter()
+        .filter(|vault| vault.is_in_use())
+        .map(|vault| vault.name().to_owned())
+        .collect()
 }
 
 /// An error that names its vault, unless it does so already.

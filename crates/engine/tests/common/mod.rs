@@ -1,7 +1,5 @@
 //! What the tests of the engine share.
 
-use std::sync::Arc;
-
 use vaultref::{
     Builder, Context, Definition, Engine, Environment, Error, Reference, Settings, SettingsFile, declarative,
 };

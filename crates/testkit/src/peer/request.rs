@@ -15,6 +15,8 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// The body, if there was one.
     pub body: Vec<u8>,
+    /// Whether another request may follow.
+    pub(super) keep_alive: bool,
 }
 
 impl Request {
@@ -48,7 +50,7 @@ impl Request {
     pub(super) fn read(stream: &mut impl BufRead) -> io::Result<Option<Self>> {
         let Some(start) = line(stream)? else { return Ok(None) };
         let mut words = start.split(' ');
-        let (Some(method), Some(path), Some("HTTP/1.1" | "HTTP/1.0")) =
+        let (Some(method), Some(path), Some(version @ ("HTTP/1.1" | "HTTP/1.0"))) =
             (words.next(), words.next(), words.next())
         else {
             return Err(io::Error::other(format!("not a request: {start}")));
@@ -58,11 +60,14 @@ impl Request {
             path_and_query: path.to_owned(),
             headers: Vec::new(),
             body: Vec::new(),
+            keep_alive: false,
         };
         while let Some(header) = line(stream)?.filter(|line| !line.is_empty()) {
             let (name, value) = header.split_once(':').unwrap_or((&header, ""));
             request.headers.push((name.to_owned(), value.trim().to_owned()));
         }
+        let closes = request.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+        request.keep_alive = version == "HTTP/1.1" && !closes;
         request.body = request.read_body(stream)?;
         Ok(Some(request))
     }
@@ -118,7 +123,10 @@ mod tests {
         let request = request.unwrap().unwrap();
         assert_eq!((request.method.as_str(), request.path(), request.query()), ("PUT", "/a/b", Some("c=d")));
         assert_eq!((request.header("x-token"), request.header("y")), (Some("t"), None));
-        assert_eq!(request.json(), json!({"a": "b"}));
+        assert_eq!((request.json(), request.keep_alive), (json!({"a": "b"}), true));
+        for last in ["GET / HTTP/1.0\r\n\r\n", "GET / HTTP/1.1\r\nConnection: Close\r\n\r\n"] {
+            assert!(!read(last.as_bytes()).unwrap().unwrap().keep_alive);
+        }
     }
 
     #[test]
