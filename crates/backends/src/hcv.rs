@@ -12,7 +12,7 @@ use vaultref_core::{
     Resource, Version, Versions,
 };
 
-use crate::http::{Http, HttpOptions, Tls};
+use crate::http::{Http, HttpOptions, Tls, is_loopback};
 
 mod address;
 mod api;
@@ -92,6 +92,7 @@ fn http_options(options: &Options) -> HttpOptions {
             enabled: true,
             verify: options.ssl_verify,
             authorities: options.ca_cert.clone(),
+            beside_system: false,
             server_name: options.tls_server_name.clone().map(|name| (name, options.host.clone())),
             identity: identity.filter(|_| options.auth_method == "cert"),
         },
@@ -102,7 +103,7 @@ fn http_options(options: &Options) -> HttpOptions {
         body_bytes_max: options.body_bytes_max,
         tls,
         // What goes to this machine stays on it.
-        proxied: !address::is_loopback(&options.host),
+        proxied: !is_loopback(&options.host),
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder, Retryable};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
 use tokio::sync::{OnceCell, Semaphore};
@@ -37,6 +38,9 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(600);
 /// So many redirects lead to an answer.
 const REDIRECTS_MAX: usize = 4;
 
+/// What a part of an address or of a form holds as it is (RFC 3986, `unreserved`).
+pub(crate) const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// How a client behaves.
 #[derive(Debug, Clone)]
 pub(crate) struct HttpOptions {
@@ -50,6 +54,17 @@ pub(crate) struct HttpOptions {
     pub tls: Tls,
     /// Whether `HTTPS_PROXY` and its like count. Not for addresses that only this machine knows.
     pub proxied: bool,
+}
+
+impl HttpOptions {
+    /// For the metadata server of a machine in a cloud: it is near or not there at all, and no proxy knows it.
+    pub(crate) const METADATA: Self = Self {
+        connect_timeout: Duration::from_secs(1),
+        request_timeout: Duration::from_secs(5),
+        body_bytes_max: 1024 * 1024,
+        tls: Tls::OFF,
+        proxied: false,
+    };
 }
 
 /// A client with its connections. Made at its first request: that reads certificates.
@@ -263,10 +278,57 @@ fn redirect(answer: &Answer, from: &Url) -> Option<Url> {
     from.join(location).ok()
 }
 
+/// For [`Http::send`]: what is sent stays where it was sent to.
+pub(crate) fn no_redirects(from: &Url, to: &Url) -> Result<(), Error> {
+    let message = format!("`{}` redirects to `{}`, where we do not follow", place(from), place(to));
+    Err(Error::new(ErrorKind::InvalidConfig, message).with_hint("is it the right address?"))
+}
+
+/// The members of a form, in memory that is zeroized.
+pub(crate) fn form(members: &[(&str, &str)]) -> Secret {
+    // Large enough from the start: a vector that grows leaves copies behind. Each byte takes three at the most.
+    let size: usize = members.iter().map(|(name, value)| 3 * (name.len() + value.len()) + 2).sum();
+    let mut body = Zeroizing::new(Vec::with_capacity(size));
+    for (name, value) in members {
+        if !body.is_empty() {
+            body.push(b'&');
+        }
+        utf8_percent_encode(name, ENCODED).for_each(|text| body.extend(text.as_bytes()));
+        body.push(b'=');
+        utf8_percent_encode(value, ENCODED).for_each(|text| body.extend(text.as_bytes()));
+    }
+    Secret::from(body)
+}
+
 /// The seconds in `Retry-After`. A date there is not understood, as none of our stores sends one.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
+}
+
+/// Whether a host is this machine, by its name alone.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// The address of a server that gets what nobody may read on the way: so it is `https`, or this machine.
+pub(crate) fn confidential(option: &str, text: &str) -> Result<Url, Error> {
+    let refuse = |why: &str, hint: &str| {
+        Error::new(ErrorKind::InvalidConfig, format!("option `{option}` {why}")).with_hint(hint.to_owned())
+    };
+    let url = Url::parse(text.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    let Some(url) = url else {
+        return Err(refuse("is not the address of a server", "it starts with `https://`"));
+    };
+    if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
+        return Err(refuse("holds a user or a fragment", "write protocol, host and path only"));
+    }
+    if url.scheme() == "http" && !url.host_str().is_some_and(is_loopback) {
+        let hint = "use `https`: what is sent there is secret, and `http` is for this machine only";
+        return Err(refuse("would send secrets in plain text", hint));
+    }
+    Ok(url)
 }
 
 /// `host:port` of an address, for messages.

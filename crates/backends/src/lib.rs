@@ -14,6 +14,8 @@ mod fs;
 #[cfg(feature = "hcv")]
 mod hcv;
 
+#[cfg(feature = "hcv")]
+mod credentials;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(any(feature = "env", feature = "fs"))]

@@ -2,15 +2,13 @@
 
 use std::path::Path;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use reqwest::Url;
 use vaultref_core::schema::RawValue;
 use vaultref_core::{Ambient, Context, Error, ErrorKind};
 
 use super::options::Options;
-
-/// What a segment of a path holds as it is (RFC 3986, `unreserved`).
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+use crate::http::{ENCODED, is_loopback};
 
 /// The options that say where a vault's credentials are sent.
 const DESTINATION: &[&str] = &[
@@ -107,6 +105,11 @@ pub(super) fn guard(options: &Options, context: &Context) -> Result<(), Error> {
     let is_harmless = |option: &str| match option {
         "oauth2_token_endpoint" => is_here(options.oauth2_token_endpoint.as_deref()),
         "aws_sts_endpoint_url" => is_here(options.aws_sts_endpoint_url.as_deref()),
+        // It counts for these, too.
+        "ca_cert" if options.auth_method == "aws_iam" => false,
+        "ca_cert" if matches!(options.auth_method.as_str(), "jwt" | "oauth2") => {
+            is_loopback(&options.host) && is_here(options.oauth2_token_endpoint.as_deref())
+        }
         "redirect_hosts" => options.redirect_hosts.iter().flatten().all(|host| is_loopback(host)),
         _ => is_loopback(&options.host),
     };
@@ -122,11 +125,6 @@ pub(super) fn guard(options: &Options, context: &Context) -> Result<(), Error> {
 fn is_here(url: Option<&str>) -> bool {
     let url = url.and_then(|url| Url::parse(url).ok());
     url.is_some_and(|url| url.host_str().is_some_and(is_loopback))
-}
-
-pub(super) fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// A path below the server's API, each segment encoded. Refuses what would lead elsewhere.

@@ -10,7 +10,12 @@ use super::options::Options;
 use crate::http::Answer;
 
 mod approle;
+mod aws_ec2;
+mod azure;
 mod cert;
+mod gcp_gce;
+mod gcp_iam;
+mod jwt;
 mod kubernetes;
 mod ldap;
 mod token;
@@ -38,13 +43,17 @@ pub(super) enum Login {
 
 /// The login method that the options ask for, complete, or what it lacks.
 pub(super) fn method(options: &Options, context: &Context) -> Result<Box<dyn Method>, Error> {
-    let _ = context;
     match options.auth_method.as_str() {
         "kubernetes" => kubernetes::open(options),
         "approle" => approle::open(options),
         "cert" => cert::open(options),
         "userpass" => userpass::open(options),
         "ldap" => ldap::open(options),
+        "jwt" | "oauth2" => jwt::open(options),
+        "gcp_iam" => gcp_iam::open(options),
+        "gcp_gce" => gcp_gce::open(options, context),
+        "azure" => azure::open(options, context),
+        "aws_ec2" => aws_ec2::open(options, context),
         _ => token::open(options),
     }
 }

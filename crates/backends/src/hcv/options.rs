@@ -34,6 +34,15 @@ fn is_host_and_port(text: &str) -> bool {
     text.matches(':').count() == 1
 }
 
+// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+const SESSION_NAME: Rule = Rule::Pattern {
+    holds: |text| {
+        let belongs = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte);
+        (2..=64).contains(&text.len()) && text.bytes().all(belongs)
+    },
+    text: "2 to 64 letters, digits and `_+=,.@-`",
+};
+
 vaultref_core::options! {
     /// What a vault that reads from HashiCorp Vault or OpenBao can be told.
     pub(super) struct Options {
@@ -77,7 +86,8 @@ vaultref_core::options! {
         cert_auth_cert_key: Option<Secret> => {},
         /// `jwt`: the role.
         jwt_role: Option<String> => { aliases: &["oauth2_role_name"], rule: NOT_BLANK },
-        /// `jwt`: where the identity provider gives out tokens. Example: `https://idp.example/oauth/token`.
+        /// `jwt`: where the identity provider gives out tokens, by `https`. Its certificate is always verified, by the
+        /// system's authorities and those of `ca_cert`. Example: `https://idp.example/oauth/token`.
         oauth2_token_endpoint: Option<String> => {},
         /// `jwt`: who we are to the identity provider.
         oauth2_client_id: Option<String> => { rule: NOT_BLANK },
@@ -89,9 +99,9 @@ vaultref_core::options! {
         gcp_auth_role: Option<String> => { rule: NOT_BLANK },
         /// `gcp_iam`, `gcp_gce`: the path of the login.
         gcp_login_path: String => { default: Some("/v1/auth/gcp/login"), rule: NOT_BLANK },
-        /// `gcp_iam`: the service account's key, as Google's JSON.
+        /// `gcp_iam`: the service account's key: the JSON that Google made, and not a file of it.
         gcp_service_account: Option<Secret> => {},
-        /// `gcp_iam`: for how many seconds the token is valid that we make for the login.
+        /// `gcp_iam`: for how many seconds the token is valid that we make for the login. Example: `900`.
         gcp_jwt_exp: Option<u64> => { rule: Rule::Between(0.0, 900.0) },
         /// `azure`: the role.
         azure_auth_role: Option<String> => { rule: NOT_BLANK },
@@ -109,13 +119,13 @@ vaultref_core::options! {
         aws_access_key_id: Option<String> => { rule: NOT_BLANK },
         /// `aws_iam`: the access key's secret.
         aws_secret_access_key: Option<Secret> => {},
-        /// `aws_iam`: the address of STS, where it is not the region's.
+        /// `aws_iam`: the address of STS, by `https`, where it is not the region's. The server needs the same one.
         aws_sts_endpoint_url: Option<String> => {},
         /// `aws_iam`: a role that is assumed first.
         aws_assume_role_arn: Option<String> => { rule: NOT_BLANK },
         /// `aws_iam`: what the session of that role is called.
-        aws_role_session_name: String => { default: Some("kong"), rule: NOT_BLANK },
-        /// Whether the server's certificate is verified.
+        aws_role_session_name: String => { default: Some("kong"), rule: SESSION_NAME },
+        /// Whether the server's certificate is verified. That of an identity provider always is.
         ssl_verify: bool => { default: Some("true") },
 
         /// What is read: secrets of a KV engine, or any path as it is (`raw`), such as `database/creds/app`.
@@ -142,7 +152,8 @@ vaultref_core::options! {
         aws_session_token: Option<Secret> => {},
         /// `aws_iam`: the value of the header `X-Vault-AWS-IAM-Server-ID`, where the server wants one.
         aws_iam_server_id: Option<String> => { rule: NOT_BLANK },
-        /// The authorities that may sign the server's certificate: PEM, or a file of it; without, the system's.
+        /// The authorities that may sign the server's certificate: PEM, or a file of it; without, the system's. Identity
+        /// providers (`oauth2_token_endpoint`, STS of AWS) may have one signed by these, or by the system's.
         ca_cert: Option<String> => {},
         /// The name that the server's certificate has to be for, where that is not `host`.
         tls_server_name: Option<String> => { rule: NOT_BLANK },

@@ -24,6 +24,8 @@ pub(crate) struct Tls {
     pub verify: bool,
     /// The authorities that may have signed it: PEM, or a file of it. `None`: those that the system trusts.
     pub authorities: Option<String>,
+    /// Whether those come beside the system's, and not in their place.
+    pub beside_system: bool,
     /// The name that it has to be for, and that it is asked for by, where that is not the host's.
     pub server_name: Option<(String, String)>,
     /// Our own certificate and its key: PEM, or a file of it, each.
@@ -32,8 +34,19 @@ pub(crate) struct Tls {
 
 impl Tls {
     /// No TLS.
-    pub(crate) const OFF: Self =
-        Self { enabled: false, verify: true, authorities: None, server_name: None, identity: None };
+    pub(crate) const OFF: Self = Self {
+        enabled: false,
+        verify: true,
+        authorities: None,
+        beside_system: false,
+        server_name: None,
+        identity: None,
+    };
+
+    /// For a server in the internet, or one like it of one's own, whose authority is among `authorities`.
+    pub(crate) fn public(authorities: Option<String>) -> Self {
+        Self { enabled: true, authorities, beside_system: true, ..Self::OFF }
+    }
 }
 
 /// Makes a client. Reads files.
@@ -60,7 +73,10 @@ pub(super) fn client(options: &HttpOptions) -> Result<reqwest::Client, Error> {
         if certificates.is_empty() {
             return Err(unusable("option `ca_cert` holds no certificate in PEM"));
         }
-        builder = builder.tls_certs_only(certificates);
+        builder = match tls.beside_system {
+            true => builder.tls_certs_merge(certificates),
+            false => builder.tls_certs_only(certificates),
+        };
     }
     if let Some((certificate, key)) = &tls.identity {
         let key = key.expose_str().map_err(|_| unusable("the key of the client certificate is not PEM"))?;
