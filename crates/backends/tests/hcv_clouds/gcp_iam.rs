@@ -60,7 +60,7 @@ async fn a_service_account_logs_in_with_a_token_that_its_key_has_signed() {
         let outcome = get(&at(&port, &options), &[]).await;
         let line = key.lines().nth(1).unwrap();
         match is_right {
-            true => outcome.is_there(&[line, "eyJ"]),
+            true => outcome.succeeded(&[line, "eyJ"]),
             false => outcome.failed(
                 ErrorKind::Unauthenticated,
                 "the login at `auth/gcp/login` was refused: Err(\"another signature\")",

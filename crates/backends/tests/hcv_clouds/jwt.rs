@@ -33,7 +33,7 @@ fn token(request: &Request, key: &str) -> Answer {
     )
 }
 
-fn options<'a>(endpoint: &'a str) -> Vec<(&'a str, &'a str)> {
+fn options(endpoint: &str) -> Vec<(&str, &str)> {
     vec![
         ("auth_method", "jwt"),
         ("jwt_role", "app"),
@@ -76,7 +76,7 @@ async fn a_token_of_the_provider_opens_a_real_server() {
         let outcome = get(&options, &[]).await;
         assert_eq!(provider.requests().len(), 1);
         match key == RSA_KEY {
-            true => outcome.is_there(&[CLIENT_SECRET, "p%40ss", "eyJ"]),
+            true => outcome.succeeded(&[CLIENT_SECRET, "p%40ss", "eyJ"]),
             // The server sees that somebody else has signed it.
             false => outcome.failed(
                 ErrorKind::Unauthenticated,
@@ -165,7 +165,7 @@ async fn the_provider_is_always_verified_by_the_system_s_authorities_and_the_vau
         options.extend(extra);
         let outcome = get(&options, &[]).await;
         match expected {
-            None => outcome.is_there(&[CLIENT_SECRET]),
+            None => outcome.succeeded(&[CLIENT_SECRET]),
             Some(message) => outcome.failed(ErrorKind::InvalidConfig, message, &[CLIENT_SECRET]),
         }
     }

@@ -17,6 +17,8 @@ use vaultref::{Context, Engine, Environment, Error, ErrorKind, Settings};
 use vaultref_backends::REGISTRY;
 use vaultref_testkit::peer::{Answer, Peer, Request};
 
+#[cfg(feature = "aws")]
+mod aws;
 mod gcp_iam;
 mod jwt;
 mod metadata;
@@ -36,7 +38,7 @@ struct Outcome {
 
 impl Outcome {
     /// The secret came, and nothing else was shown.
-    fn is_there(self, secrets: &[&str]) {
+    fn succeeded(self, secrets: &[&str]) {
         self.shows_none_of(secrets);
         assert_eq!(self.result.unwrap(), PASSWORD);
     }

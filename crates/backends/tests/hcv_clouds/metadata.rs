@@ -29,7 +29,7 @@ async fn an_instance_of_google_logs_in() {
         ("gcp_auth_role", "dev role"),
         ("gcp_login_path", "/v1/auth/google/login"),
     ];
-    get(&at(&port, &options), &[("GCE_METADATA_HOST", &host)]).await.is_there(&["eyJ"]);
+    get(&at(&port, &options), &[("GCE_METADATA_HOST", &host)]).await.succeeded(&["eyJ"]);
     assert_eq!(login(&vault), json!({"role": "dev role", "jwt": IDENTITY}));
 }
 
@@ -127,7 +127,7 @@ async fn a_machine_of_azure_logs_in_and_says_which_one_it_is() {
         let options = [("auth_method", "azure"), ("azure_auth_role", "dev")];
         let address = machine.address();
         let variables = [("AZURE_POD_IDENTITY_AUTHORITY_HOST", address.as_str())];
-        get(&at(&port, &options), &variables).await.is_there(&["eyJ"]);
+        get(&at(&port, &options), &variables).await.succeeded(&["eyJ"]);
         let mut expected = expected;
         expected["role"] = "dev".into();
         expected["jwt"] = IDENTITY.into();
@@ -137,7 +137,7 @@ async fn a_machine_of_azure_logs_in_and_says_which_one_it_is() {
     let address = machine.address();
     let variables = [("AZURE_POD_IDENTITY_AUTHORITY_HOST", address.as_str()), ("AZURE_CLIENT_ID", "6f/1")];
     let options = [("auth_method", "azure"), ("azure_auth_role", "dev")];
-    get(&at(&port, &options), &variables).await.is_there(&["eyJ"]);
+    get(&at(&port, &options), &variables).await.succeeded(&["eyJ"]);
     assert!(machine.requests()[0].path_and_query.ends_with("&client_id=6f%2F1"));
 }
 
@@ -160,7 +160,7 @@ async fn an_app_of_azure_logs_in_with_the_password_that_it_was_given() {
         let variables = [("IDENTITY_ENDPOINT", endpoint.as_str()), ("IDENTITY_HEADER", password)];
         let outcome = get(&at(&port, &options), &variables).await;
         match is_right {
-            true => outcome.is_there(&["canary", "eyJ"]),
+            true => outcome.succeeded(&["canary", "eyJ"]),
             false => outcome.failed(ErrorKind::Unauthenticated, "(status 400)", &["canary", "eyJ"]),
         }
     }
@@ -194,7 +194,7 @@ async fn an_instance_of_ec2_logs_in_with_its_document_and_a_nonce() {
     let options = [("auth_method", "aws_ec2"), ("aws_auth_role", "dev"), ("aws_auth_nonce", "nonce-canary")];
     let address = instance.address();
     let variables = [("AWS_EC2_METADATA_SERVICE_ENDPOINT", address.as_str())];
-    get(&at(&port, &options), &variables).await.is_there(&["canary", "MIICi"]);
+    get(&at(&port, &options), &variables).await.succeeded(&["canary", "MIICi"]);
     let expected =
         json!({"role": "dev", "pkcs7": "MIICiTCCAfICCQD6m7oRw0uXOjANBgkq+/==", "nonce": "nonce-canary"});
     assert_eq!(login(&vault), expected);
