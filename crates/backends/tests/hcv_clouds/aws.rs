@@ -1,6 +1,10 @@
 //! `aws_iam`: a signed question to AWS, and where the credentials come from that sign it.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use base64::prelude::BASE64_STANDARD;
+use vaultref_testkit::moto::Moto;
 
 use super::*;
 
@@ -200,4 +204,80 @@ async fn a_place_that_has_credentials_and_does_not_give_them_ends_the_search() {
         outcome.failed(kind, message, &["canary", "wJalr"]);
     }
     is_untouched(&vault);
+}
+
+/// A Vault that does what Vault does: it puts the question to AWS as it was signed, and lets in whom AWS knows. Keeps what
+/// AWS said.
+fn asking_vault(aws: &Arc<Moto>, answers: &Arc<Mutex<Vec<String>>>) -> Peer {
+    let (aws, answers) = (Arc::clone(aws), Arc::clone(answers));
+    vault("/v1/auth/aws/login", move |request| {
+        let login = request.json();
+        let mut question = format!("{} / HTTP/1.1\r\n", login["iam_http_request_method"].as_str().unwrap());
+        for (name, values) in headers(&login).as_object().unwrap() {
+            question += &format!("{name}: {}\r\n", values[0].as_str().unwrap());
+        }
+        let body = decoded(&login, "iam_request_body");
+        question += &format!("Connection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let mut stream = TcpStream::connect(("127.0.0.1", aws.port())).unwrap();
+        stream.write_all(question.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let knows = answer.starts_with("HTTP/1.1 200 ");
+        answers.lock().unwrap().push(answer);
+        if knows {
+            accepted()
+        } else {
+            Answer::json(400, json!({"errors": ["error making upstream request"]}))
+        }
+    })
+}
+
+#[tokio::test]
+async fn aws_itself_accepts_the_signed_question_and_no_other() {
+    let aws = Arc::new(Moto::start());
+    let key = aws.create_user("app");
+    let role = json!({
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}],
+    });
+    let everything = json!({
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
+    });
+    aws.query("iam", "CreateRole", &[("RoleName", "job"), ("AssumeRolePolicyDocument", &role.to_string())]);
+    let policy = [("RoleName", "job"), ("PolicyName", "all"), ("PolicyDocument", &everything.to_string())];
+    aws.query("iam", "PutRolePolicy", &policy);
+    aws.check_signatures();
+    let answers = Arc::new(Mutex::new(Vec::new()));
+    let vault = asking_vault(&aws, &answers);
+    let (port, sts) = (vault.port().to_string(), aws.address());
+    let wrong = format!("{}x", &key.secret[..key.secret.len() - 1]);
+    let job = "arn:aws:iam::123456789012:role/job";
+    let with = async |secret: &str, more: &[(&str, &str)]| {
+        let options = [
+            ("auth_method", "aws_iam"),
+            ("aws_auth_role", "dev"),
+            ("aws_auth_region", "us-east-1"),
+            ("aws_sts_endpoint_url", &sts),
+            ("aws_access_key_id", &key.id),
+            ("aws_secret_access_key", secret),
+        ];
+        get(&[&at(&port, &options)[..], more].concat(), &[]).await
+    };
+    let secrets = [key.secret.as_str(), "AWS4"];
+    let said = || answers.lock().unwrap().last().cloned().unwrap();
+
+    with(&key.secret, &[("aws_iam_server_id", "vault.example")]).await.succeeded(&secrets);
+    assert!(said().contains("user/app"), "{}", said());
+    let refused = "the login at `auth/aws/login` was refused: error making upstream request";
+    with(&wrong, &[]).await.failed(ErrorKind::Unauthenticated, refused, &secrets);
+    assert!(said().contains("SignatureDoesNotMatch"), "{}", said());
+
+    let asked = answers.lock().unwrap().len();
+    with(&key.secret, &[("aws_assume_role_arn", job)]).await.succeeded(&secrets);
+    assert!(said().contains("assumed-role/job/kong"), "{}", said());
+    let not_given = "does not give us the role: SignatureDoesNotMatch (status 403)";
+    let outcome = with(&wrong, &[("aws_assume_role_arn", job)]).await;
+    outcome.failed(ErrorKind::Unauthenticated, not_given, &secrets);
+    assert_eq!(answers.lock().unwrap().len(), asked + 1);
 }
