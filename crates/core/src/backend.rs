@@ -151,7 +151,7 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// Who is told of what is odd about a vault without being an error. Nobody, unless the program says so.
     pub warn: Option<Warn>,
-    /// The options that have another value than the vault itself gives them, because the reference at hand says so.
+    /// The options that have another value than without the query of the reference at hand, as it is what says so.
     /// A backend does not send a vault's credentials where such an option points.
     pub from_reference: Vec<&'static str>,
 }

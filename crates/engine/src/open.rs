@@ -52,7 +52,7 @@ impl Engine {
     }
 
     /// Ends the use of all vaults: what they hold of their stores is given back, leases as `leases` says. To be
-    /// called before the program ends or becomes another; waits for [`CLOSE_TIMEOUT`] at the most.
+    /// called before the program ends or becomes another; waits for three seconds at the most.
     pub async fn close(&self, leases: Leases) {
         let opened: Vec<_> = {
             let mut all = self.opened.lock().unwrap_or_else(PoisonError::into_inner);

@@ -161,14 +161,15 @@ impl Vault {
         read(&self.surroundings, &set)
     }
 
-    /// The options that a reference gives another value than they have without it.
+    /// The options that have another value than without a reference's query, because it sets them, or sets something
+    /// that what stood in for them does not go with. What the surroundings give is never the reference's.
     pub(crate) fn overridden(&self, options: &[&EffectiveOption]) -> Vec<&'static str> {
         let own = self.effective_with(&[]);
         let is_own = |option: &EffectiveOption| {
-            own.iter().any(|own| own.spec.name == option.spec.name && own.raw == option.raw)
+            matches!(option.origin, OptionOrigin::Ambient(_))
+                || own.iter().any(|own| own.spec.name == option.spec.name && own.raw == option.raw)
         };
-        let overriding = |option: &&&EffectiveOption| option.origin == OptionOrigin::Query && !is_own(option);
-        options.iter().filter(overriding).map(|option| option.spec.name).collect()
+        options.iter().filter(|option| !is_own(option)).map(|option| option.spec.name).collect()
     }
 
     /// Names in the reference's query that are no options of this vault.

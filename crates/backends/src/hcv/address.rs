@@ -96,12 +96,10 @@ pub(super) fn is_https(options: &Options) -> bool {
 }
 
 /// Refuses to send what the vault was given to log in with to where only a reference wants it: whoever may write
-/// references could otherwise collect the logins of all vaults. This machine is no such place.
+/// references could otherwise collect the logins of all vaults, or have a `token` that is itself a reference brought to
+/// them. This machine is no such place.
 pub(super) fn guard(options: &Options, context: &Context) -> Result<(), Error> {
     let by_reference = |name: &str| context.from_reference.contains(&name);
-    if options.auth_method == "token" && by_reference("token") {
-        return Ok(());
-    }
     let is_harmless = |option: &str| match option {
         "oauth2_token_endpoint" => is_here(options.oauth2_token_endpoint.as_deref()),
         "aws_sts_endpoint_url" => is_here(options.aws_sts_endpoint_url.as_deref()),
@@ -117,8 +115,7 @@ pub(super) fn guard(options: &Options, context: &Context) -> Result<(), Error> {
         return Ok(());
     };
     let message = format!("a reference may not send the vault's login to another place (`{option}`)");
-    let hint = "set it in the vault, or give that place a vault of its own; a reference that brings its own `token` \
-                may name any server";
+    let hint = "set it in the vault, or give that place a vault of its own";
     Err(Error::new(ErrorKind::InvalidReference, message).with_hint(hint))
 }
 
