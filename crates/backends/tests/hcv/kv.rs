@@ -224,11 +224,7 @@ async fn a_reference_sends_the_login_of_a_vault_to_this_machine_only() {
         let reference = format!("{{vault://hcv/hello/foo?{query}}}");
         assert_eq!(get(&engine, &reference).await.unwrap_err(), refused(option), "{query}");
     }
-    for query in [
-        "host=127.0.0.1&port=1",
-        "host=localhost&port=1",
-        "host=vault.invalid",
-    ] {
+    for query in ["host=127.0.0.1&port=1", "host=localhost&port=1", "host=vault.invalid"] {
         unreachable(get(&engine, &format!("{{vault://hcv/hello/foo?{query}}}")).await.unwrap_err());
     }
 }
