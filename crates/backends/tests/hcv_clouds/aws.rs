@@ -1,10 +1,10 @@
 //! `aws_iam`: a signed question to AWS, and where the credentials come from that sign it.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
 
 use base64::prelude::BASE64_STANDARD;
-use vaultref_testkit::moto::Moto;
+use vaultref_testkit::moto::{AccessKey, Moto};
 
 use super::*;
 
@@ -206,37 +206,60 @@ async fn a_place_that_has_credentials_and_does_not_give_them_ends_the_search() {
     is_untouched(&vault);
 }
 
-/// A Vault that does what Vault does: it puts the question to AWS as it was signed, and lets in whom AWS knows. Keeps what
-/// AWS said.
-fn asking_vault(aws: &Arc<Moto>, answers: &Arc<Mutex<Vec<String>>>) -> Peer {
-    let (aws, answers) = (Arc::clone(aws), Arc::clone(answers));
-    vault("/v1/auth/aws/login", move |request| {
-        let login = request.json();
-        let mut question = format!("{} / HTTP/1.1\r\n", login["iam_http_request_method"].as_str().unwrap());
-        for (name, values) in headers(&login).as_object().unwrap() {
-            question += &format!("{name}: {}\r\n", values[0].as_str().unwrap());
-        }
-        let body = decoded(&login, "iam_request_body");
-        question += &format!("Connection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-        let mut stream = TcpStream::connect(("127.0.0.1", aws.port())).unwrap();
-        stream.write_all(question.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let knows = answer.starts_with("HTTP/1.1 200 ");
-        answers.lock().unwrap().push(answer);
-        if knows {
-            accepted()
-        } else {
-            Answer::json(400, json!({"errors": ["error making upstream request"]}))
-        }
+/// What a Vault does with a login: it sends the question on to the STS that it knows, and lets in whom STS names. As in
+/// Vault's `pathLoginUpdateIam`.
+fn vault_with_sts(sts: u16, host: String) -> Peer {
+    vault("/v1/auth/aws/login", move |request| match identity(&request.json(), sts, &host) {
+        Ok(arn) if arn.contains(":assumed-role/app/") || arn.ends_with(":user/app") => accepted(),
+        Ok(arn) => Answer::json(400, json!({"errors": [format!("not for {arn}")]})),
+        Err(why) => Answer::json(400, json!({ "errors": [why] })),
     })
 }
 
-#[tokio::test]
-async fn aws_itself_accepts_the_signed_question_and_no_other() {
-    let aws = Arc::new(Moto::start());
-    let key = aws.create_user("app");
-    let role = json!({
+/// Whom STS takes the signer of a login for.
+fn identity(login: &Value, sts: u16, host: &str) -> Result<String, String> {
+    const FOR_SIGNATURES: [&str; 5] = [
+        "x-amz-content-sha256",
+        "x-amz-credential",
+        "x-amz-date",
+        "x-amz-security-token",
+        "x-amz-signedheaders",
+    ];
+    let (headers, body) = (headers(login), decoded(login, "iam_request_body"));
+    let values = |name: &str| headers[name][0].as_str().unwrap_or_default().to_owned();
+    let authorization = values("authorization");
+    let signed = authorization.split_once("SignedHeaders=").unwrap().1.split(',').next().unwrap();
+    let mut sent = format!("POST / HTTP/1.0\r\ncontent-length: {}\r\n", body.len());
+    for (name, values) in headers.as_object().unwrap() {
+        if name.starts_with("x-amz-") && !FOR_SIGNATURES.contains(&name.as_str()) {
+            return Err(format!("invalid request header: {name}"));
+        }
+        sent.push_str(&format!("{name}: {}\r\n", values[0].as_str().unwrap()));
+    }
+    assert_eq!(values("host"), host, "a signature for another host is worth nothing");
+    if values("x-vault-aws-iam-server-id") != "vault.example"
+        || !signed.split(';').any(|name| name == "x-vault-aws-iam-server-id")
+    {
+        return Err("error validating X-Vault-AWS-IAM-Server-ID header".to_owned());
+    }
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, sts)).unwrap();
+    stream.write_all(format!("{sent}\r\n{body}").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let text = |tag: &str| Some(answer.split_once(&format!("<{tag}>"))?.1.split('<').next()?.to_owned());
+    match (answer.split(' ').nth(1), text("Arn")) {
+        (Some("200"), Some(arn)) => Ok(arn),
+        (status, _) => {
+            let status = status.unwrap_or("no");
+            Err(format!("received error code {status} from STS: {}", text("Code").unwrap_or_default()))
+        }
+    }
+}
+
+/// Moto with signatures looked at, the key of a user, and a role that is there to be assumed.
+fn moto() -> (Moto, AccessKey) {
+    let aws = Moto::start();
+    let anybody = json!({
         "Version": "2012-10-17",
         "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}],
     });
@@ -244,40 +267,107 @@ async fn aws_itself_accepts_the_signed_question_and_no_other() {
         "Version": "2012-10-17",
         "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
     });
-    aws.query("iam", "CreateRole", &[("RoleName", "job"), ("AssumeRolePolicyDocument", &role.to_string())]);
-    let policy = [("RoleName", "job"), ("PolicyName", "all"), ("PolicyDocument", &everything.to_string())];
+    let (anybody, everything) = (anybody.to_string(), everything.to_string());
+    aws.query("iam", "CreateRole", &[("RoleName", "app"), ("AssumeRolePolicyDocument", &anybody)]);
+    let policy = [("RoleName", "app"), ("PolicyName", "its-own"), ("PolicyDocument", &everything)];
     aws.query("iam", "PutRolePolicy", &policy);
+    let key = aws.create_user("app");
     aws.check_signatures();
-    let answers = Arc::new(Mutex::new(Vec::new()));
-    let vault = asking_vault(&aws, &answers);
-    let (port, sts) = (vault.port().to_string(), aws.address());
-    let wrong = format!("{}x", &key.secret[..key.secret.len() - 1]);
-    let job = "arn:aws:iam::123456789012:role/job";
-    let with = async |secret: &str, more: &[(&str, &str)]| {
-        let options = [
-            ("auth_method", "aws_iam"),
-            ("aws_auth_role", "dev"),
-            ("aws_auth_region", "us-east-1"),
-            ("aws_sts_endpoint_url", &sts),
+    (aws, key)
+}
+
+/// Each refusal is STS's, of the signature itself.
+#[tokio::test]
+async fn sts_knows_us_by_the_signature() {
+    let (aws, key) = moto();
+    let address = aws.address();
+    let host = format!("127.0.0.1:{}", aws.port());
+    let region = "sts.eu-central-1.amazonaws.com".to_owned();
+    let refused = "the login at `auth/aws/login` was refused: received error code 403 from STS: ";
+    let wrong = AccessKey { secret: "wrong-canary".to_owned(), ..key.clone() };
+    let unknown = AccessKey { id: "AKIAUNKNOWN".to_owned(), ..key.clone() };
+    for (key, extra, host, expected) in [
+        (&key, vec![("aws_sts_endpoint_url", address.as_str())], &host, Ok(())),
+        (&key, vec![], &region, Ok(())),
+        (&wrong, vec![], &region, Err(format!("{refused}SignatureDoesNotMatch"))),
+        (&unknown, vec![], &region, Err(format!("{refused}InvalidClientTokenId"))),
+        (
+            &key,
+            vec![("aws_iam_server_id", "other.example")],
+            &region,
+            Err("error validating X-Vault-AWS-IAM-Server-ID header".to_owned()),
+        ),
+    ] {
+        let vault = vault_with_sts(aws.port(), host.clone());
+        let port = vault.port().to_string();
+        let mut options = at(&port, &OPTIONS);
+        options.extend([
+            ("aws_iam_server_id", "vault.example"),
             ("aws_access_key_id", &key.id),
-            ("aws_secret_access_key", secret),
-        ];
-        get(&[&at(&port, &options)[..], more].concat(), &[]).await
-    };
-    let secrets = [key.secret.as_str(), "AWS4"];
-    let said = || answers.lock().unwrap().last().cloned().unwrap();
+            ("aws_secret_access_key", &key.secret),
+        ]);
+        options.extend(extra);
+        let outcome = get(&options, &[]).await;
+        match expected {
+            Ok(()) => outcome.succeeded(&[&key.secret, "AWS4"]),
+            Err(message) => outcome.failed(ErrorKind::Unauthenticated, &message, &[&key.secret, "AWS4"]),
+        }
+    }
+}
 
-    with(&key.secret, &[("aws_iam_server_id", "vault.example")]).await.succeeded(&secrets);
-    assert!(said().contains("user/app"), "{}", said());
-    let refused = "the login at `auth/aws/login` was refused: error making upstream request";
-    with(&wrong, &[]).await.failed(ErrorKind::Unauthenticated, refused, &secrets);
-    assert!(said().contains("SignatureDoesNotMatch"), "{}", said());
-
-    let asked = answers.lock().unwrap().len();
-    with(&key.secret, &[("aws_assume_role_arn", job)]).await.succeeded(&secrets);
-    assert!(said().contains("assumed-role/job/kong"), "{}", said());
-    let not_given = "does not give us the role: SignatureDoesNotMatch (status 403)";
-    let outcome = with(&wrong, &[("aws_assume_role_arn", job)]).await;
-    outcome.failed(ErrorKind::Unauthenticated, not_given, &secrets);
-    assert_eq!(answers.lock().unwrap().len(), asked + 1);
+#[tokio::test]
+async fn a_role_is_assumed_before_the_question() {
+    let (aws, key) = moto();
+    let (address, host) = (aws.address(), format!("127.0.0.1:{}", aws.port()));
+    let wrong = AccessKey { secret: "wrong-canary".to_owned(), ..key.clone() };
+    let slow = Peer::start(|_| Answer::hang());
+    let html = Peer::start(|_| Answer::text(200, "text/html", "<html>canary</html>"));
+    let (slow, html) = (slow.address(), html.address());
+    let role = ("aws_assume_role_arn", "arn:aws:iam::123456789012:role/app");
+    for (key, extra, expected) in [
+        (&key, vec![("aws_role_session_name", "team-1")], Ok("/app/team-1")),
+        (&key, vec![], Ok("/app/kong")),
+        (
+            &wrong,
+            vec![],
+            Err((
+                ErrorKind::Unauthenticated,
+                "does not give us the role: SignatureDoesNotMatch (status 403)",
+            )),
+        ),
+        (
+            &key,
+            vec![("aws_sts_endpoint_url", slow.as_str()), ("request_timeout", "0.3")],
+            Err((ErrorKind::Timeout, "AWS STS: no answer from `127.0.0.1:")),
+        ),
+        (
+            &key,
+            vec![("aws_sts_endpoint_url", html.as_str())],
+            Err((ErrorKind::Corrupt, "gave no credentials for the role")),
+        ),
+    ] {
+        let vault = vault_with_sts(aws.port(), host.clone());
+        let port = vault.port().to_string();
+        let mut options = at(&port, &OPTIONS);
+        options.extend([
+            ("aws_iam_server_id", "vault.example"),
+            ("aws_access_key_id", &key.id),
+            ("aws_secret_access_key", &key.secret),
+            ("aws_sts_endpoint_url", &address),
+            role,
+        ]);
+        options.extend(extra);
+        let outcome = get(&options, &[]).await;
+        match expected {
+            Ok(session) => {
+                outcome.succeeded(&[&key.secret, "AWS4"]);
+                let arn = identity(&login(&vault), aws.port(), &host).unwrap();
+                assert!(arn.ends_with(&format!(":assumed-role{session}")), "{arn}");
+            }
+            Err((kind, message)) => {
+                outcome.failed(kind, message, &[&key.secret, "canary", "AWS4"]);
+                is_untouched(&vault);
+            }
+        }
+    }
 }
