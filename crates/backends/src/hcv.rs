@@ -22,6 +22,7 @@ mod leases;
 mod options;
 mod read;
 mod session;
+mod token;
 
 use api::Api;
 use leases::Leases;
@@ -60,8 +61,8 @@ fn open(values: &OptionValues, context: &Context) -> Result<Arc<dyn Backend>, Er
         }
     }
     let method = auth::method(&options, context)?;
-    let http = Arc::new(Http::new(http_options(&options)));
     let base = address::base(&options)?;
+    let http = Arc::new(Http::new(http_options(&options, address::alias(&options, &base)?)));
     let api = |namespace: Option<String>| Api {
         http: Arc::clone(&http),
         base: base.clone(),
@@ -84,7 +85,7 @@ fn open(values: &OptionValues, context: &Context) -> Result<Arc<dyn Backend>, Er
     }))
 }
 
-fn http_options(options: &Options) -> HttpOptions {
+fn http_options(options: &Options, alias: Option<String>) -> HttpOptions {
     let identity = options.cert_auth_cert.clone().zip(options.cert_auth_cert_key.clone());
     let tls = match address::is_https(options) {
         false => Tls::OFF,
@@ -93,7 +94,7 @@ fn http_options(options: &Options) -> HttpOptions {
             verify: options.ssl_verify,
             authorities: options.ca_cert.clone(),
             beside_system: false,
-            server_name: options.tls_server_name.clone().map(|name| (name, options.host.clone())),
+            server_name: alias.clone().map(|name| (name, options.host.clone())),
             identity: identity.filter(|_| options.auth_method == "cert"),
         },
     };
@@ -102,8 +103,8 @@ fn http_options(options: &Options) -> HttpOptions {
         request_timeout: Duration::from_secs_f64(options.request_timeout),
         body_bytes_max: options.body_bytes_max,
         tls,
-        // What goes to this machine stays on it.
-        proxied: !is_loopback(&options.host),
+        // What goes to this machine stays on it; and a proxy would look for the name that only TLS is to see.
+        proxied: !is_loopback(&options.host) && alias.is_none(),
     }
 }
 

@@ -1,17 +1,19 @@
 //! The HTTP client that backends share: time limits, a bound on answers, repeats where they do no harm, and
 //! redirects only where the caller lets them go.
 //!
-//! Bodies, in and out, are kept in memory that is zeroized.
+//! Bodies, in and out, are in memory that is zeroized, as far as it is ours: the library and the system make copies.
 
 use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder, Retryable};
+use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 use vaultref_core::{Error, ErrorKind, Secret};
@@ -73,12 +75,29 @@ pub(crate) struct Http {
     client: OnceCell<reqwest::Client>,
     requests: Semaphore,
     /// Until when the store asked to be left alone.
-    paused_until: Mutex<Option<Instant>>,
+    paused: Mutex<Option<Pause>>,
+}
+
+/// A store's wish to be left alone.
+#[derive(Debug, Clone, Copy)]
+struct Pause {
+    until: Instant,
+    /// What it is, for those who come meanwhile: too many questions, or a store that cannot answer now.
+    kind: ErrorKind,
 }
 
 impl fmt::Debug for Http {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Http").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// A body that is sent from where it is, and wiped there.
+struct Wiped(Secret);
+
+impl AsRef<[u8]> for Wiped {
+    fn as_ref(&self) -> &[u8] {
+        self.0.expose()
     }
 }
 
@@ -133,7 +152,7 @@ impl Unfinished {
 impl Http {
     pub(crate) fn new(options: HttpOptions) -> Self {
         let requests = Semaphore::new(REQUESTS_AT_ONCE);
-        Self { options, client: OnceCell::new(), requests, paused_until: Mutex::default() }
+        Self { options, client: OnceCell::new(), requests, paused: Mutex::default() }
     }
 
     /// Sends a request and reads the answer. `may_redirect` says whether an answer may lead the request, with all
@@ -162,12 +181,13 @@ impl Http {
     ) -> Result<Answer, Box<Unfinished>> {
         let fail = |error| Unfinished::failed(error, false);
         let client = self.client().await.map_err(fail)?;
-        self.wait_for_pause().await.map_err(fail)?;
-        let _permit = self.requests.acquire().await.expect("nobody closes the semaphore");
+        let _permit = self.permit().await.map_err(fail)?;
         let mut url = request.url.clone();
         for _ in 0..=REDIRECTS_MAX {
             let answer = self.once(client, request, &url).await?;
-            let Some(target) = redirect(&answer, &url) else { return self.judge(request, answer) };
+            let Some(target) = redirect(&answer, &request.method, &url) else {
+                return self.judge(request, answer);
+            };
             may_redirect(&url, &target).map_err(fail)?;
             debug!(status = answer.status.as_u16(), host = target.host_str(), "following a redirect");
             url = target;
@@ -186,7 +206,7 @@ impl Http {
         let mut builder =
             client.request(request.method.clone(), url.clone()).headers(request.headers.clone());
         if let Some(body) = &request.body {
-            builder = builder.body(body.expose().to_vec());
+            builder = builder.body(Bytes::from_owner(Wiped(body.clone())));
         }
         let failed = |error: reqwest::Error| {
             let (error, repeat) = explain(&error, url, &self.options);
@@ -227,28 +247,45 @@ impl Http {
         let wait = retry_after(&answer.headers);
         if let Some(wait) = wait {
             warn!(host = request.url.host_str(), ?wait, "the store asks to be left alone");
-            let until = Instant::now() + wait;
-            let mut paused = self.paused_until.lock().unwrap_or_else(PoisonError::into_inner);
-            *paused = (*paused).max(Some(until));
+            let kind = match answer.status {
+                StatusCode::TOO_MANY_REQUESTS => ErrorKind::RateLimited,
+                _ => ErrorKind::Unavailable,
+            };
+            let pause = Pause { until: Instant::now() + wait, kind };
+            let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+            if paused.is_none_or(|known| known.until < pause.until) {
+                *paused = Some(pause);
+            }
         }
         let repeat = wait.is_none_or(|wait| wait <= PATIENCE);
         Err(Box::new(Unfinished { outcome: Ok(answer), repeat, wait }))
     }
 
-    /// Waits until the store wants to hear of us again, if that is soon.
-    async fn wait_for_pause(&self) -> Result<(), Error> {
-        let until = *self.paused_until.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = until.map(|until| until.saturating_duration_since(Instant::now())).unwrap_or_default();
-        if left.is_zero() {
-            return Ok(());
+    /// Leave to send a request: not too many at once, and not while the store wants to be left alone. That is waited
+    /// for if it is over soon.
+    async fn permit(&self) -> Result<SemaphorePermit<'_>, Error> {
+        loop {
+            let permit = self.requests.acquire().await.expect("nobody closes the semaphore");
+            let pause = *self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            let Some(Pause { until, kind }) = pause.filter(|pause| now < pause.until) else {
+                return Ok(permit);
+            };
+            let left = until - now;
+            if left > PATIENCE {
+                let seconds = left.as_secs() + 1;
+                let message = format!("the server asks to be left alone for {seconds} s more");
+                let hint = match kind {
+                    ErrorKind::RateLimited => {
+                        "it limits how often it is asked: ask less often, or raise its quota"
+                    }
+                    _ => "it is being maintained, or too busy",
+                };
+                return Err(Error::new(kind, message).with_hint(hint));
+            }
+            drop(permit);
+            tokio::time::sleep(left + left.mul_f64(0.1 * chance())).await;
         }
-        if left > PATIENCE {
-            let message = format!("the server asks to be left alone for {} s more", left.as_secs() + 1);
-            let hint = "it limits how often it is asked: ask less often, or raise its quota";
-            return Err(Error::new(ErrorKind::RateLimited, message).with_hint(hint));
-        }
-        tokio::time::sleep(left).await;
-        Ok(())
     }
 
     async fn client(&self) -> Result<&reqwest::Client, Error> {
@@ -262,6 +299,11 @@ impl Http {
     }
 }
 
+/// A number from 0 to 1, to spread what would otherwise happen all at once. It need not be hard to guess.
+pub(crate) fn chance() -> f64 {
+    RandomState::new().hash_one(()) as f64 / u64::MAX as f64
+}
+
 /// Makes room without leaving an unwiped copy behind, as a vector that grows by itself would.
 fn grow(body: &mut Zeroizing<Vec<u8>>, more: usize) {
     if body.capacity() - body.len() < more {
@@ -271,9 +313,13 @@ fn grow(body: &mut Zeroizing<Vec<u8>>, more: usize) {
     }
 }
 
-/// Where an answer leads instead. Only what keeps the request as it is: the older codes turn a POST into a GET.
-fn redirect(answer: &Answer, from: &Url) -> Option<Url> {
-    let leads = matches!(answer.status.as_u16(), 301 | 302 | 307 | 308);
+/// Where an answer leads instead. The older codes have everybody turn a POST into a GET: they count for GET only.
+fn redirect(answer: &Answer, method: &Method, from: &Url) -> Option<Url> {
+    let leads = match answer.status.as_u16() {
+        307 | 308 => true,
+        301 | 302 => method == Method::GET,
+        _ => false,
+    };
     let location = answer.headers.get(LOCATION).filter(|_| leads)?.to_str().ok()?;
     from.join(location).ok()
 }

@@ -69,8 +69,13 @@ fn dispatch(cli: Cli, speaker: &Speaker, hardened: &Hardened) -> Result<u8, Vec<
     let problems = result.map_err(|problems| told(problems, &shown));
     session.close(match &cli.command {
         // What was printed or written is in somebody's hands.
-        Command::Get(_) | Command::Vault { .. } | Command::Render(_) | Command::Export(_) => Leases::Keep,
+        Command::Get(_)
+        | Command::Vault { .. }
+        | Command::Render(_)
+        | Command::Export(_)
+        | Command::Config(_) => Leases::Keep,
         _ => Leases::Revoke,
     });
+    session.end();
     problems
 }

@@ -73,7 +73,10 @@ impl Session {
 
         let mut files = Vec::new();
         if settings.get("declarative_config").is_some_and(|setting| setting.text.is_some()) {
-            files.push(declarative_config(&runtime, &builder().build().map_err(unplaced)?)?);
+            let engine = builder().build().map_err(unplaced)?;
+            let file = declarative_config(&runtime, &engine);
+            runtime.block_on(engine.close(Leases::Keep));
+            files.push(file?);
         }
         let project = match project_file(global.project.as_deref())? {
             Some((source, declarations)) => {
@@ -91,6 +94,12 @@ impl Session {
             settings_file: settings_file.map(|f| f.0),
             project,
         })
+    }
+
+    /// Ends the runtime without waiting for what hangs in the system, such as a name that is being looked up.
+    pub(crate) fn end(self) {
+        drop(self.engine);
+        self.runtime.shutdown_background();
     }
 
     /// Gives back what stores have lent, before vaultref ends or becomes a command.

@@ -14,7 +14,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// An opened vault: the way to one store with one set of options.
 ///
-/// It never sees keys, the cache, ttls or retries: those are the engine's. Calls may come from many tasks at once.
+/// It never sees keys, the cache or ttls: those are the engine's. Calls may come from many tasks at once.
 pub trait Backend: fmt::Debug + Send + Sync {
     /// Reads one resource.
     ///
@@ -39,8 +39,9 @@ pub trait Backend: fmt::Debug + Send + Sync {
         Box::pin(std::future::ready(Vec::new()))
     }
 
-    /// Gives back what the store has lent: called once, when nobody will ask any more.
+    /// Gives back what the store has lent: called when nobody will ask any more.
     ///
+    /// - It may be called again, and the vault may be asked again.
     /// - [`Leases::Keep`] says that what was fetched is still in use elsewhere, and has to go on working.
     /// - What cannot be given back is logged, and ends by itself.
     fn close(&self, leases: Leases) -> BoxFuture<'_, ()> {

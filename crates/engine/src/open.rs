@@ -56,8 +56,14 @@ impl Engine {
     pub async fn close(&self, leases: Leases) {
         let opened: Vec<_> = {
             let mut all = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-            self.routes.lock().unwrap_or_else(PoisonError::into_inner).clear();
-            all.drain().map(|(_, cell)| cell).collect()
+            match leases {
+                // What is left can still be revoked, should nobody use it after all.
+                Leases::Keep => all.values().cloned().collect(),
+                Leases::Revoke => {
+                    self.routes.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                    all.drain().map(|(_, cell)| cell).collect()
+                }
+            }
         };
         let closing = opened.iter().filter_map(|cell| cell.get()).map(|opened| opened.backend.close(leases));
         if tokio::time::timeout(CLOSE_TIMEOUT, join_all(closing)).await.is_err() {

@@ -167,7 +167,7 @@ impl Vault {
         let own = self.effective_with(&[]);
         let is_own = |option: &EffectiveOption| {
             matches!(option.origin, OptionOrigin::Ambient(_))
-                || own.iter().any(|own| own.spec.name == option.spec.name && own.raw == option.raw)
+                || own.iter().any(|own| own.spec.name == option.spec.name && is_same(own, option))
         };
         options.iter().filter(|option| !is_own(option)).map(|option| option.spec.name).collect()
     }
@@ -229,6 +229,12 @@ impl Vault {
         Error::new(kind, message)
             .with_hint(format!("`{}`: {doc} It was set in: {}", option.spec.name, option.origin))
     }
+}
+
+/// Whether two ways to write a value mean the same: `true` and `on`.
+fn is_same(one: &EffectiveOption, other: &EffectiveOption) -> bool {
+    let read = |option: &EffectiveOption| option.spec.read(&option.raw).ok();
+    one.raw == other.raw || read(one).is_some_and(|value| Some(value) == read(other))
 }
 
 /// The texts of a value, each of which may hold references.

@@ -77,6 +77,19 @@ fn parts(address: &str) -> Result<[String; 3], Error> {
     })
 }
 
+/// The name that TLS is to see, where it is not the host's, as it stands in the server's address. Only names are
+/// resolved, so that an address in its place would be connected to.
+pub(super) fn alias(options: &Options, base: &Url) -> Result<Option<String>, Error> {
+    match (&options.tls_server_name, base.domain()) {
+        (Some(_), Some(name)) if is_https(options) => Ok(Some(name.to_owned())),
+        (Some(_), None) if is_https(options) => {
+            let message = "option `tls_server_name` wants a name, and is an address";
+            Err(Error::new(ErrorKind::InvalidConfig, message).with_hint("set the address as `host`"))
+        }
+        _ => Ok(None),
+    }
+}
+
 /// The server's address, by the name that TLS is to see.
 pub(super) fn base(options: &Options) -> Result<Url, Error> {
     let host = options.tls_server_name.as_ref().filter(|_| is_https(options)).unwrap_or(&options.host);
@@ -108,6 +121,8 @@ pub(super) fn guard(options: &Options, context: &Context) -> Result<(), Error> {
         "ca_cert" if matches!(options.auth_method.as_str(), "jwt" | "oauth2") => {
             is_loopback(&options.host) && is_here(options.oauth2_token_endpoint.as_deref())
         }
+        // It is the name that is connected to, and no address is behind it but what the vault says.
+        "tls_server_name" => false,
         "redirect_hosts" => options.redirect_hosts.iter().flatten().all(|host| is_loopback(host)),
         _ => is_loopback(&options.host),
     };

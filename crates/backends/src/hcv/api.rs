@@ -2,10 +2,11 @@
 //!
 //! Formats and status codes are those of <https://openbao.org/api-docs/> and <https://developer.hashicorp.com/vault/api-docs>.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, Url};
+use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 use serde_json::value::RawValue;
@@ -16,6 +17,8 @@ use crate::http::{Answer, Http, Repeat, Request, place};
 
 /// The longest text of a server that is shown.
 const SAID_CHARS_MAX: usize = 300;
+/// A run of so many bytes that a text has in common with a secret is no accident.
+const PART_BYTES: usize = 8;
 
 /// A server, with what goes along with every request.
 #[derive(Debug)]
@@ -56,6 +59,21 @@ pub(super) struct Auth {
     pub lease_duration: u64,
     #[serde(default)]
     pub renewable: bool,
+    /// 0 where it may be used without a limit.
+    #[serde(default)]
+    pub num_uses: u64,
+}
+
+/// What a look-up tells of a token.
+#[derive(Deserialize)]
+pub(super) struct Known {
+    #[serde(default)]
+    pub accessor: String,
+    #[serde(default)]
+    pub policies: Vec<String>,
+    /// In seconds; 0 where it has no end.
+    #[serde(default)]
+    pub ttl: u64,
     /// 0 where it may be used without a limit.
     #[serde(default)]
     pub num_uses: u64,
@@ -106,6 +124,24 @@ impl Api {
         self.send(Request { method: Method::POST, url, headers, body, repeat: Repeat::Unprocessed }).await
     }
 
+    /// What the server knows of a token; `None` where it does not know it, or the token may not look itself up.
+    pub(super) async fn lookup_self(&self, token: &Secret) -> Result<Option<Known>, Error> {
+        let answer = self.read("auth/token/lookup-self", None, Some(token), Repeat::Always).await?;
+        if answer.status == StatusCode::FORBIDDEN {
+            return Ok(None);
+        }
+        if answer.status == StatusCode::NOT_FOUND && self.namespace.is_some() {
+            return Err(Error::new(ErrorKind::InvalidConfig, "the server does not know the namespace")
+                .with_hint("is the option `namespace` right? it is written as a path, as in `team1/sub`"));
+        }
+        if !answer.status.is_success() {
+            return Err(self.refusal(&answer));
+        }
+        let known = self.reply(&answer)?.data.and_then(|data| serde_json::from_str(data.get()).ok());
+        let corrupt = || Error::new(ErrorKind::Corrupt, "the server's answer about the token cannot be read");
+        known.map(Some).ok_or_else(corrupt)
+    }
+
     async fn send(&self, request: Request) -> Result<Answer, Error> {
         self.http.send(&request, &|from, to| self.may_redirect(from, to)).await
     }
@@ -117,8 +153,12 @@ impl Api {
             let message = format!("`{}` redirects to `{}`, {why}", place(from), place(to));
             Err(Error::new(ErrorKind::Unavailable, message).with_hint(hint.to_owned()))
         };
-        if to.scheme() != from.scheme() && to.scheme() != "https" {
-            return refuse("where the token would go in plain text", "mend the server's `api_addr`");
+        match (from.scheme(), to.scheme()) {
+            ("https", "https") | ("http", "http") => {}
+            ("http", _) => {
+                return refuse("where TLS is spoken", "set the vault's option `protocol` to `https`");
+            }
+            _ => return refuse("where the token would go in plain text", "mend the server's `api_addr`"),
         }
         let named = |host: &str| self.redirect_hosts.iter().any(|known| known == host);
         if to.host() != from.host() && !to.host_str().is_some_and(named) {
@@ -205,17 +245,27 @@ impl Api {
         }
     }
 
-    /// What the server says about a failure, unless that repeats something that we sent.
+    /// What the server says about a failure, unless that repeats a part of something that we sent.
     pub(super) fn said(&self, answer: &Answer, sent: &[&Secret]) -> Option<String> {
         let errors = serde_json::from_slice::<Reply<'_>>(&answer.body).ok()?.errors;
         let words: Vec<&str> = errors.iter().flat_map(|text| text.split_whitespace()).collect();
+        // What is not looked at is not shown either.
         let text: String = words.join(" ").chars().filter(|c| !c.is_control()).take(SAID_CHARS_MAX).collect();
+        let parts: HashSet<&[u8]> = text.as_bytes().windows(PART_BYTES).collect();
         let repeats = |secret: &&Secret| {
-            let secret = String::from_utf8_lossy(secret.expose());
-            !secret.trim().is_empty() && text.contains(secret.trim())
+            let secret = secret.expose().trim_ascii();
+            match secret.len() {
+                0 => false,
+                1..PART_BYTES => memmem(text.as_bytes(), secret),
+                _ => secret.windows(PART_BYTES).any(|part| parts.contains(part)),
+            }
         };
         (!text.is_empty() && !sent.iter().any(repeats)).then_some(text)
     }
+}
+
+fn memmem(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
 }
 
 /// A JSON object of texts, in memory that is zeroized.

@@ -4,34 +4,20 @@ use serde::Deserialize;
 use vaultref_core::{Check, Error, ErrorKind};
 
 use super::Hcv;
+use super::api::Known;
 use super::read::Engine;
-use super::session::Token;
+use super::session::forgotten;
+use super::token::Token;
 use crate::http::{Repeat, place};
 
-/// The states of a server that have a status of their own in `sys/health`.
-const HEALTH: &[(u16, &str)] = &[
-    (200, "unsealed and active"),
-    (429, "unsealed, a standby"),
-    (472, "a secondary for disaster recovery"),
-    (473, "unsealed, a standby for performance"),
-];
-
+/// What the server says of itself.
 #[derive(Deserialize)]
 struct Health {
     version: String,
-}
-
-/// What a lookup tells of a token.
-#[derive(Deserialize)]
-struct Known {
     #[serde(default)]
-    accessor: String,
+    standby: bool,
     #[serde(default)]
-    policies: Vec<String>,
-    #[serde(default)]
-    ttl: u64,
-    #[serde(default)]
-    num_uses: u64,
+    performance_standby: bool,
 }
 
 /// What the server tells everybody who may use a mount.
@@ -81,17 +67,20 @@ impl Hcv {
 
     /// Whether the server is there, and in which state.
     async fn health(&self) -> Result<String, Error> {
-        let answer = self.root.read("sys/health", None, None, Repeat::Unprocessed).await?;
+        // Without these, a standby has a status of its own, which means "slow down" everywhere else.
+        let query = "standbyok=true&perfstandbyok=true";
+        let answer = self.root.read("sys/health", Some(query), None, Repeat::Unprocessed).await?;
         let place = place(&self.api.base);
-        let status = answer.status.as_u16();
-        let Some((_, state)) = HEALTH.iter().find(|(known, _)| *known == status) else {
+        if !answer.status.is_success() {
             return Err(self.api.refusal(&answer));
-        };
+        }
         let Ok(health) = serde_json::from_slice::<Health>(&answer.body) else {
             let message = format!("what answers at `{place}` is not a Vault server");
             return Err(Error::new(ErrorKind::Corrupt, message));
         };
-        Ok(format!("{}://{place} answers: version {}, {state}", self.api.base.scheme(), health.version))
+        let state = if health.standby || health.performance_standby { "a standby" } else { "active" };
+        let scheme = self.api.base.scheme();
+        Ok(format!("{scheme}://{place} answers: version {}, unsealed and {state}", health.version))
     }
 
     /// Who we are to the server.
@@ -101,26 +90,8 @@ impl Hcv {
             let policies = token.policies.join(", ");
             return Ok(format!("`{method}`, policies: {policies}; the number of its uses is limited"));
         }
-        let answer =
-            self.api.read("auth/token/lookup-self", None, Some(&token.secret), Repeat::Always).await?;
-        if answer.status.as_u16() == 403 {
-            return Err(Error::new(ErrorKind::Unauthenticated, "the server does not accept the token")
-                .with_hint(
-                    "it has expired, was revoked, is of another server, or has no right to look itself up",
-                ));
-        }
-        if answer.status.as_u16() == 404 && self.api.namespace.is_some() {
-            return Err(Error::new(ErrorKind::InvalidConfig, "the server does not know the namespace")
-                .with_hint("is the option `namespace` right? it is written as a path, as in `team1/sub`"));
-        }
-        if !answer.status.is_success() {
-            return Err(self.api.refusal(&answer));
-        }
-        let reply = self.api.reply(&answer)?;
-        let known = reply.data.and_then(|data| serde_json::from_str::<Known>(data.get()).ok());
-        let Some(Known { accessor, policies, ttl, num_uses }) = known else {
-            return Err(Error::new(ErrorKind::Corrupt, "the server's answer about the token cannot be read"));
-        };
+        let known = self.api.lookup_self(&token.secret).await?.ok_or_else(forgotten)?;
+        let Known { accessor, policies, ttl, num_uses } = known;
         let left = match ttl {
             0 => "without an end".to_owned(),
             seconds => format!("{seconds} s left"),
@@ -146,20 +117,21 @@ impl Hcv {
         }
     }
 
-    /// Which version of the KV engine is mounted; `None` where the server does not tell. Asked once. That costs none of
-    /// a token's uses: the server answers it without counting.
+    /// Which version of the KV engine is mounted; `None` where the server does not tell. Asked until it has answered.
+    /// That costs none of a token's uses: the server answers it without counting.
     pub(super) async fn kv_of_mount(&self) -> Option<u8> {
-        *self.kv_found.get_or_init(|| self.ask_for_mount()).await
+        self.kv_found.get_or_try_init(|| self.ask_for_mount()).await.ok().copied().flatten()
     }
 
-    async fn ask_for_mount(&self) -> Option<u8> {
-        let (Engine::KvV1 { mount } | Engine::KvV2 { mount }) = &self.engine else { return None };
-        let token = self.session.present()?;
+    async fn ask_for_mount(&self) -> Result<Option<u8>, Error> {
+        let (Engine::KvV1 { mount } | Engine::KvV2 { mount }) = &self.engine else { return Ok(None) };
+        let token = self.session.present().ok_or_else(forgotten)?;
         let path = format!("sys/internal/ui/mounts/{mount}");
-        let answer = self.api.read(&path, None, Some(&token.secret), Repeat::Unprocessed).await.ok()?;
-        let reply = self.api.reply(&answer).ok()?;
-        let mount: Mount = serde_json::from_str(reply.data?.get()).ok()?;
-        let version = mount.options.and_then(|options| options.version);
-        (mount.kind == "kv").then(|| if version.as_deref() == Some("2") { 2 } else { 1 })
+        let answer = self.api.read(&path, None, Some(&token.secret), Repeat::Unprocessed).await?;
+        let mount =
+            self.api.reply(&answer)?.data.and_then(|data| serde_json::from_str::<Mount>(data.get()).ok());
+        let kv = mount.filter(|mount| mount.kind == "kv");
+        let is_2 = |mount: Mount| mount.options.and_then(|options| options.version).as_deref() == Some("2");
+        Ok(kv.map(|mount| if is_2(mount) { 2 } else { 1 }))
     }
 }

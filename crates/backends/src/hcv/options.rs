@@ -156,7 +156,7 @@ vaultref_core::options! {
         /// providers (`oauth2_token_endpoint`, STS of AWS) may have one signed by these, or by the system's.
         ca_cert: Option<String> => {},
         /// The name that the server's certificate has to be for, where that is not `host`.
-        tls_server_name: Option<String> => { rule: NOT_BLANK },
+        tls_server_name: Option<String> => { rule: HOST },
         /// Seconds that connecting may take.
         connect_timeout: f64 => { default: Some("5"), rule: Rule::Between(0.001, 600.0) },
         /// Seconds that one request may take.

@@ -9,7 +9,7 @@ use vaultref_core::{Error, ErrorKind, Payload, Resource, Version};
 
 use super::Hcv;
 use super::address;
-use super::session::Token;
+use super::token::Token;
 use crate::http::{Answer, Repeat};
 
 /// What is read.
@@ -22,6 +22,9 @@ pub(super) enum Engine {
     /// The resource is the path.
     Raw,
 }
+
+/// Where the server tells a token about itself.
+const LOOKUP_SELF: &str = "auth/token/lookup-self";
 
 /// What KV v2 has under a name.
 #[derive(Deserialize)]
@@ -67,7 +70,7 @@ impl Hcv {
         version: Option<&Version>,
     ) -> Result<(String, Option<String>, Repeat), Error> {
         let name = address::path(resource.as_str())?;
-        Ok(match &self.engine {
+        let (path, query, repeat) = match &self.engine {
             Engine::KvV1 { mount } => (format!("{mount}/{name}"), None, Repeat::Always),
             Engine::KvV2 { mount } => {
                 let query = version.map(|version| format!("version={version}"));
@@ -75,7 +78,14 @@ impl Hcv {
             }
             // Reading may create: a second read after a lost answer would leave the first one's lease behind.
             Engine::Raw => (name, None, Repeat::Unprocessed),
-        })
+        };
+        // It would show the token itself, and whoever writes references could carry it away.
+        if path == LOOKUP_SELF || path.ends_with(&format!("/{LOOKUP_SELF}")) {
+            let error =
+                Error::new(ErrorKind::InvalidReference, "the vault's own token is no secret to be read");
+            return Err(error.with_hint("`vaultref vaults check` tells about it"));
+        }
+        Ok((path, query, repeat))
     }
 
     async fn payload(&self, resource: &Resource, answer: &Answer, token: &Token) -> Result<Payload, Error> {

@@ -2,29 +2,31 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use reqwest::StatusCode;
-use serde::Deserialize;
+use tokio::sync::OwnedMutexGuard;
 use tokio::task::AbortHandle;
 use tracing::{debug, info, warn};
-use vaultref_core::{Clock, Error, ErrorKind, Moment, Secret};
+use vaultref_core::{Clock, Error, ErrorKind, Moment};
 
-use super::api::{Api, Auth};
+use super::api::Api;
 use super::auth::{Login, Method};
-use crate::http::Repeat;
+use super::token::Token;
+use crate::http::chance;
 
+/// How long a login or a renewal may take, all its requests and files together.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// A token that was found to be good is not doubted again for so long, whatever else is denied.
 const TRUSTED_FOR: Duration = Duration::from_secs(30);
 /// A token that was refused leads to a new login no more often than this: one that helps nothing is not repeated.
 const RELOGIN_EVERY: Duration = Duration::from_secs(10);
 /// After a renewal that did not get through, so much of what is left of the token passes before the next.
 const RETRY_PART: u32 = 3;
-/// How long after its first use a token that was given is renewed: a program that runs once never does that.
-const GIVEN_RENEWED_AFTER: Duration = Duration::from_secs(60);
-/// No two renewals follow each other faster.
-const RENEWAL_MIN: Duration = Duration::from_secs(1);
+/// The waits between two renewals, and between two looks at whether there is something to renew.
+const RENEWAL_WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// The longest sleep of the task that renews: a timer holds no more.
+const SLEEP_MAX: Duration = Duration::from_secs(86_400);
 
 /// The login of one vault.
 pub(super) struct Session(Arc<Inner>);
@@ -35,10 +37,10 @@ struct Inner {
     clock: Arc<dyn Clock>,
     /// Held by whoever logs in or renews.
     flight: Arc<tokio::sync::Mutex<Flight>>,
-    /// How many logins and renewals have ended, however they did.
+    /// How many logins, renewals and look-ups have ended, however they did.
     attempts: AtomicU64,
     current: Mutex<Option<Arc<Token>>>,
-    renewer: OnceLock<AbortHandle>,
+    renewer: Mutex<Option<AbortHandle>>,
 }
 
 /// What those who wait for a login have to know.
@@ -61,32 +63,6 @@ enum Standing {
     Unknown,
 }
 
-/// What is of interest of a token that was looked up.
-#[derive(Deserialize)]
-struct Known {
-    #[serde(default)]
-    num_uses: u64,
-}
-
-/// A token, and how long it lives.
-pub(super) struct Token {
-    pub secret: Secret,
-    /// Counts the logins: tells one token from the one before it.
-    pub number: u64,
-    /// Names the token in logs; empty where there is none.
-    pub accessor: String,
-    pub policies: Vec<String>,
-    /// Whether the login was ours: then the token is ours to renew and to revoke.
-    pub ours: bool,
-    /// Whether its number of uses is limited: then none is spent on anything but what was asked for.
-    pub limited: bool,
-    /// How often it may still be used, where that is known and limited.
-    uses_left: Option<AtomicU64>,
-    renewable: bool,
-    renew_at: Moment,
-    pub ends_at: Moment,
-}
-
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("method", &self.0.method).finish_non_exhaustive()
@@ -95,7 +71,7 @@ impl fmt::Debug for Session {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if let Some(renewer) = self.renewer.get() {
+        if let Some(renewer) = self.renewer.get_mut().unwrap_or_else(PoisonError::into_inner) {
             renewer.abort();
         }
     }
@@ -120,31 +96,35 @@ impl Session {
     }
 
     /// What to do when the server answered 403 to this token: another token to try, or an error that says what is
-    /// wrong. All whose token was refused at the same time share one look and one login.
+    /// wrong. All whose token was refused at the same time share one look and one login, or its failure.
     pub(super) async fn refused(&self, token: &Token) -> Result<Arc<Token>, Error> {
-        let mut flight = Arc::clone(&self.0.flight).lock_owned().await;
-        if let Some(present) = self.0.present().filter(|present| present.number != token.number) {
-            return Ok(present);
+        let this = &self.0;
+        let seen = this.attempts.load(Ordering::Acquire);
+        let mut flight = Arc::clone(&this.flight).lock_owned().await;
+        if let Some(answer) = this.answered_meanwhile(&flight, seen, Some(token)) {
+            return answer;
         }
-        let now = self.0.clock.now();
-        if flight.trusted.is_some_and(|(number, until)| number == token.number && now < until) {
-            return Err(denied());
-        }
-        match self.0.standing(token).await? {
-            Standing::Good => {
-                flight.trusted = Some((token.number, now.after(TRUSTED_FOR)));
+        if this.present().is_some_and(|present| present.number == token.number) {
+            let now = this.clock.now();
+            if flight.trusted.is_some_and(|(number, until)| number == token.number && now < until) {
                 return Err(denied());
             }
-            Standing::Bad if !self.0.method.can_repeat() => return Err(forgotten()),
-            Standing::Unknown if !self.0.method.can_repeat() => return Err(denied()),
-            // A token that can be used a few times only may simply be used up.
-            _ if now < flight.relogin_at && !token.limited => return Err(denied()),
-            _ => {}
+            match this.standing(token).await {
+                Err(error) => {
+                    this.attempts.fetch_add(1, Ordering::AcqRel);
+                    flight.failed = Some(error.clone());
+                    return Err(error);
+                }
+                Ok(standing) => {
+                    if let Some(verdict) = this.verdict(&mut flight, token, &standing) {
+                        return Err(verdict);
+                    }
+                }
+            }
+            info!(accessor = token.accessor, "the server does not know the token any more: logging in anew");
+            this.forget(token);
         }
-        flight.relogin_at = now.after(RELOGIN_EVERY);
-        info!(accessor = token.accessor, "the server does not know the token any more: logging in anew");
-        self.0.forget(token);
-        let present = self.0.in_peace(flight, None).await?;
+        let present = this.in_peace(flight, None).await?;
         // A file may still hold the token that was refused.
         if present.secret == token.secret { Err(forgotten()) } else { Ok(present) }
     }
@@ -172,6 +152,12 @@ impl Inner {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The present token, one use of which is the caller's.
+    fn usable(&self) -> Option<Arc<Token>> {
+        let now = self.clock.now();
+        self.present().filter(|token| now < token.ends_at && token.take_use())
+    }
+
     fn keep(&self, token: Token) -> Arc<Token> {
         let token = Arc::new(token);
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&token));
@@ -186,9 +172,8 @@ impl Inner {
     }
 
     async fn token(self: &Arc<Self>) -> Result<Arc<Token>, Error> {
-        let now = self.clock.now();
-        if let Some(token) = self.present().filter(|token| now < token.ends_at && token.take_use()) {
-            if now < token.renew_at {
+        if let Some(token) = self.usable() {
+            if self.clock.now() < token.renew_at {
                 return Ok(token);
             }
             // It is still good: only one renews it, and nobody waits for that.
@@ -197,32 +182,67 @@ impl Inner {
         }
         let seen = self.attempts.load(Ordering::Acquire);
         let flight = Arc::clone(&self.flight).lock_owned().await;
-        if let Some(token) = self.present().filter(|token| now < token.ends_at && token.take_use()) {
-            return Ok(token);
+        match self.answered_meanwhile(&flight, seen, None) {
+            Some(answer) => answer,
+            None => self.in_peace(flight, None).await,
         }
-        // A login that was under way when we asked was for us too.
-        let meanwhile = self.attempts.load(Ordering::Acquire) != seen;
-        if let Some(error) = flight.failed.as_ref().filter(|_| meanwhile) {
-            return Err(error.clone());
+    }
+
+    /// What an attempt gave that was under way when we began to wait: it was for us too. `refused` is a token that is of
+    /// no use.
+    fn answered_meanwhile(
+        &self,
+        flight: &Flight,
+        seen: u64,
+        refused: Option<&Token>,
+    ) -> Option<Result<Arc<Token>, Error>> {
+        let is_refused = |token: &Token| refused.is_some_and(|refused| refused.number == token.number);
+        let is_other = self.present().is_some_and(|token| !is_refused(&token));
+        if is_other && let Some(token) = self.usable() {
+            return Some(Ok(token));
         }
-        let token = self.in_peace(flight, None).await?;
-        token.take_use();
-        Ok(token)
+        let failed = flight.failed.as_ref().filter(|_| self.attempts.load(Ordering::Acquire) != seen)?;
+        Some(Err(failed.clone()))
+    }
+
+    /// Why there will be no login for a token that was refused; `None` where there will.
+    fn verdict(&self, flight: &mut Flight, token: &Token, standing: &Standing) -> Option<Error> {
+        let now = self.clock.now();
+        let can_repeat = self.method.can_repeat();
+        match standing {
+            Standing::Good => {
+                flight.trusted = Some((token.number, now.after(TRUSTED_FOR)));
+                return Some(denied());
+            }
+            Standing::Bad if !can_repeat => return Some(forgotten()),
+            Standing::Unknown if !can_repeat => return Some(denied()),
+            // One that is used up is refused for that, and another one helps.
+            Standing::Unknown if token.is_used_up() => {}
+            Standing::Unknown if now < flight.relogin_at => return Some(denied()),
+            Standing::Bad if now < flight.relogin_at => return Some(forgotten()),
+            Standing::Bad | Standing::Unknown => {}
+        }
+        flight.relogin_at = now.after(RELOGIN_EVERY);
+        None
     }
 
     /// Renews or logs in within a task of its own: whoever asked may give up at any time, and a login that was begun
     /// may have used up what it was begun with.
     async fn in_peace(
         self: &Arc<Self>,
-        mut flight: tokio::sync::OwnedMutexGuard<Flight>,
+        mut flight: OwnedMutexGuard<Flight>,
         old: Option<Arc<Token>>,
     ) -> Result<Arc<Token>, Error> {
         let this = Arc::clone(self);
         let task = tokio::spawn(async move {
-            let result = match old {
-                Some(old) => this.renew(&mut flight, old).await,
-                None => this.log_in(&mut flight).await,
+            let attempt = async {
+                match &old {
+                    Some(old) => this.renew(&mut flight, old).await,
+                    None => this.log_in(&mut flight).await,
+                }
             };
+            let result =
+                tokio::time::timeout(LOGIN_TIMEOUT, attempt).await.unwrap_or_else(|_| Err(too_slow()));
             this.attempts.fetch_add(1, Ordering::AcqRel);
             flight.failed = result.as_ref().err().cloned();
             result
@@ -241,35 +261,37 @@ impl Inner {
             }
             Login::Given(secret) => Token::given(secret, flight.logins, now),
         };
+        let token = self.keep(token);
         self.renew_in_background(&token);
-        Ok(self.keep(token))
+        Ok(token)
     }
 
     /// Prolongs a token that is still good. Where the server does not want to, another one takes its place; where it
     /// cannot be asked, the token stays until it ends.
-    async fn renew(self: &Arc<Self>, flight: &mut Flight, old: Arc<Token>) -> Result<Arc<Token>, Error> {
+    async fn renew(self: &Arc<Self>, flight: &mut Flight, old: &Token) -> Result<Arc<Token>, Error> {
         if old.renewable {
-            match self.prolonged(&old).await {
+            match self.prolonged(old).await {
                 Ok(Some(token)) => return Ok(self.keep(token)),
                 Ok(None) if !old.ours => {
                     // Not ours to replace: it lives for as long as it does.
-                    return Ok(self.keep(Token { renewable: false, renew_at: Moment::NEVER, ..old.copy() }));
+                    let token = Token { renewable: false, renew_at: Moment::NEVER, ..old.clone() };
+                    return Ok(self.keep(token));
                 }
                 Ok(None) => {}
-                Err(error) => return Ok(self.keep_for_now(&old, &error)),
+                Err(error) => return Ok(self.keep_for_now(old, &error)),
             }
         }
         match self.log_in(flight).await {
             Ok(token) => Ok(token),
-            Err(error) => Ok(self.keep_for_now(&old, &error)),
+            Err(error) => Ok(self.keep_for_now(old, &error)),
         }
     }
 
     fn keep_for_now(&self, old: &Token, error: &Error) -> Arc<Token> {
         warn!(kind = %error.kind(), accessor = old.accessor, "the login could not be renewed: the old one is used");
         let now = self.clock.now();
-        let wait = (old.ends_at.since(now) / RETRY_PART).clamp(RENEWAL_MIN, GIVEN_RENEWED_AFTER);
-        self.keep(Token { renew_at: now.after(wait), ..old.copy() })
+        let wait = (old.ends_at.since(now) / RETRY_PART).clamp(RENEWAL_WAIT.0, RENEWAL_WAIT.1);
+        self.keep(Token { renew_at: now.after(wait), ..old.clone() })
     }
 
     /// The token with a longer life; `None` where the server does not prolong it.
@@ -284,7 +306,7 @@ impl Inner {
         let Some(auth) = self.api.reply(&answer)?.auth.take() else { return Ok(None) };
         let mut token = Token { ours: old.ours, ..Token::new(auth, old.number, self.clock.now()) };
         // At the end of its longest life, renewals gain nothing: the next time it is replaced.
-        token.renewable &= old.ends_at == Moment::NEVER || token.ends_at > old.ends_at.after(RENEWAL_MIN);
+        token.renewable &= old.ends_at == Moment::NEVER || token.ends_at > old.ends_at.after(RENEWAL_WAIT.0);
         debug!(accessor = token.accessor, "renewed the token");
         Ok(Some(token))
     }
@@ -294,109 +316,50 @@ impl Inner {
         if token.limited {
             return Ok(Standing::Unknown);
         }
-        let answer =
-            self.api.read("auth/token/lookup-self", None, Some(&token.secret), Repeat::Always).await?;
-        if answer.status == StatusCode::FORBIDDEN {
-            return Ok(Standing::Bad);
-        }
-        if !answer.status.is_success() {
-            return Err(self.api.refusal(&answer));
-        }
-        let known =
-            self.api.reply(&answer)?.data.and_then(|data| serde_json::from_str::<Known>(data.get()).ok());
-        if known.is_some_and(|known| known.num_uses > 0) {
-            self.keep(Token { limited: true, ..token.copy() });
+        let Some(known) = self.api.lookup_self(&token.secret).await? else { return Ok(Standing::Bad) };
+        if let Some(present) = self.present().filter(|_| known.num_uses > 0) {
+            self.keep(Token { limited: true, ..(*present).clone() });
         }
         Ok(Standing::Good)
     }
 
     /// Sees to it that the token is renewed while nobody asks.
     fn renew_in_background(self: &Arc<Self>, token: &Token) {
-        if token.renew_at == Moment::NEVER || self.renewer.get().is_some() {
+        if token.renew_at == Moment::NEVER || token.limited {
             return;
         }
-        let task = tokio::spawn(renew_for_ever(Arc::downgrade(self), Arc::clone(&self.clock)));
-        // Only one of two can win, and the other one would do the same.
-        if self.renewer.set(task.abort_handle()).is_err() {
-            task.abort();
+        let mut renewer = self.renewer.lock().unwrap_or_else(PoisonError::into_inner);
+        // It ends with its runtime, and the session may outlive that.
+        if renewer.as_ref().is_none_or(AbortHandle::is_finished) {
+            let task = tokio::spawn(renew_for_ever(Arc::downgrade(self), Arc::clone(&self.clock)));
+            *renewer = Some(task.abort_handle());
         }
     }
 }
 
+/// A token that has ended is not replaced until somebody asks: a login that fails for good would be tried for ever.
 async fn renew_for_ever(session: Weak<Inner>, clock: Arc<dyn Clock>) {
     loop {
-        let Some(renew_at) = session.upgrade().map(|s| s.present().map(|token| token.renew_at)) else {
-            return;
-        };
-        let wait = renew_at.map_or(GIVEN_RENEWED_AFTER, |at| at.since(clock.now()));
-        // Neither a busy loop, nor more than a timer can hold.
-        tokio::time::sleep(wait.clamp(RENEWAL_MIN, Duration::from_secs(86_400))).await;
+        let Some(present) = session.upgrade().map(|session| session.present()) else { return };
+        let now = clock.now();
+        let alive = present.filter(|token| now < token.ends_at && !token.limited);
+        let wait = alive.map_or(RENEWAL_WAIT.1, |token| token.renew_at.since(now));
+        tokio::time::sleep(with_jitter(wait.clamp(RENEWAL_WAIT.0, SLEEP_MAX))).await;
         let Some(session) = session.upgrade() else { return };
-        // What has failed is logged, and tried again when somebody asks; a token that ended is not missed until then.
-        if session.present().is_some() {
-            let _ = session.token().await;
+        let now = clock.now();
+        let due =
+            session.present().filter(|token| now >= token.renew_at && now < token.ends_at && !token.limited);
+        let flight = Arc::clone(&session.flight).try_lock_owned();
+        if let (Some(token), Ok(flight)) = (due, flight) {
+            // What fails is logged there, and the next attempt is set.
+            let _ = session.in_peace(flight, Some(token)).await;
         }
     }
 }
 
-impl Token {
-    fn new(auth: Auth, number: u64, now: Moment) -> Self {
-        let lease = Duration::from_secs(auth.lease_duration);
-        let (renew_at, ends_at) = match lease.is_zero() {
-            true => (Moment::NEVER, Moment::NEVER),
-            false => (now.after(lease * 2 / 3), now.after(lease)),
-        };
-        Self {
-            secret: auth.client_token.0,
-            number,
-            accessor: auth.accessor,
-            policies: auth.policies.unwrap_or_default(),
-            ours: true,
-            limited: auth.num_uses > 0,
-            uses_left: (auth.num_uses > 0).then(|| AtomicU64::new(auth.num_uses)),
-            // That would cost one of its uses.
-            renewable: auth.renewable && auth.num_uses == 0,
-            renew_at,
-            ends_at,
-        }
-    }
-
-    /// Of a token that was given, nothing is known until it is renewed: asking would cost one of its uses.
-    fn given(secret: Secret, number: u64, now: Moment) -> Self {
-        Self {
-            secret,
-            number,
-            accessor: String::new(),
-            policies: Vec::new(),
-            ours: false,
-            limited: false,
-            uses_left: None,
-            renewable: true,
-            renew_at: now.after(GIVEN_RENEWED_AFTER),
-            ends_at: Moment::NEVER,
-        }
-    }
-
-    fn copy(&self) -> Self {
-        Self {
-            secret: self.secret.clone(),
-            accessor: self.accessor.clone(),
-            policies: self.policies.clone(),
-            uses_left: self.uses_left.as_ref().map(|left| AtomicU64::new(left.load(Ordering::Relaxed))),
-            ..*self
-        }
-    }
-
-    /// Takes one of the uses of the token; says no when there is none left.
-    fn take_use(&self) -> bool {
-        let Some(left) = &self.uses_left else { return true };
-        left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
-    }
-
-    /// How long the token will live for certain; what is lent to it lives no longer.
-    pub(super) fn certain_life(&self, now: Moment) -> Option<Duration> {
-        (!self.renewable && self.ends_at != Moment::NEVER).then(|| self.ends_at.since(now))
-    }
+/// Up to a tenth longer, so that programs that were started together do not renew together.
+fn with_jitter(wait: Duration) -> Duration {
+    wait.mul_f64(1.0 + 0.1 * chance())
 }
 
 fn denied() -> Error {
@@ -404,8 +367,15 @@ fn denied() -> Error {
         .with_hint("do the token's policies allow reading it? `vaultref vaults check` shows which it has")
 }
 
-fn forgotten() -> Error {
+/// A token that the server does not know.
+pub(super) fn forgotten() -> Error {
     Error::new(ErrorKind::Unauthenticated, "the server does not accept the token").with_hint(
         "it has expired, was revoked, is of another server, or has no right to look itself up: get a new one",
     )
+}
+
+fn too_slow() -> Error {
+    let seconds = LOGIN_TIMEOUT.as_secs();
+    Error::new(ErrorKind::Timeout, format!("the login was not done within {seconds} s"))
+        .with_hint("does a file that it reads answer, and the identity provider?")
 }

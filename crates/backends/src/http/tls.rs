@@ -81,7 +81,11 @@ pub(super) fn client(options: &HttpOptions) -> Result<reqwest::Client, Error> {
     if let Some((certificate, key)) = &tls.identity {
         let key = key.expose_str().map_err(|_| unusable("the key of the client certificate is not PEM"))?;
         let certificate = pem_or_file("cert_auth_cert", certificate)?;
-        let key = pem_or_file("cert_auth_cert_key", key)?;
+        // Not shown as a file's name: it may be a key that was pasted without its first line.
+        let key = pem_or_file("cert_auth_cert_key", key).map_err(|error| {
+            let message = "option `cert_auth_cert_key` is neither a key in PEM nor a file that can be read";
+            Error::new(error.kind(), message).with_hint("PEM begins with `-----BEGIN`")
+        })?;
         let pem = Zeroizing::new([key.expose(), b"\n", certificate.expose()].concat());
         let identity = Identity::from_pem(&pem)
             .map_err(|_| unusable("the client certificate or its key is not PEM that can be used"))?;
@@ -105,8 +109,15 @@ fn pem_or_file(option: &str, text: &str) -> Result<Secret, Error> {
 pub(crate) fn read_file(option: &str, path: &Path) -> Result<Secret, Error> {
     use std::io::Read as _;
     let mut bytes = Zeroizing::new(Vec::new());
-    let opened = std::fs::File::open(path);
-    let read = opened.and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
+    let read = std::fs::metadata(path).and_then(|metadata| {
+        // A pipe may never say anything, and a device never end.
+        if !metadata.is_file() {
+            return Err(std::io::ErrorKind::InvalidInput.into());
+        }
+        // Large enough from the start: a vector that grows leaves copies behind.
+        bytes.reserve_exact(usize::try_from(metadata.len().min(FILE_BYTES_MAX)).unwrap_or_default() + 1);
+        std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)
+    });
     let failed = |why: &str| {
         let message = format!("the file of option `{option}`, {}, {why}", path.display());
         Error::new(ErrorKind::InvalidConfig, message)
@@ -115,6 +126,7 @@ pub(crate) fn read_file(option: &str, path: &Path) -> Result<Secret, Error> {
         Ok(length) if length as u64 > FILE_BYTES_MAX => Err(failed("is too large")),
         Ok(_) => Ok(Secret::from(bytes)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(failed("does not exist")),
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => Err(failed("is no regular file")),
         Err(error) => Err(failed(&format!("cannot be read: {}", error.kind()))),
     }
 }

@@ -219,6 +219,8 @@ async fn a_reference_sends_the_login_of_a_vault_to_this_machine_only() {
         ("ssl_verify=false", "ssl_verify"),
         ("redirect_hosts=elsewhere.invalid", "redirect_hosts"),
         ("auth_method=token&tls_server_name=x", "tls_server_name"),
+        ("protocol=https&host=127.0.0.1&ssl_verify=false&tls_server_name=203.0.113.5", "tls_server_name"),
+        ("protocol=https&host=127.0.0.1&tls_server_name=Evil.Invalid", "tls_server_name"),
         ("token=mine&host=elsewhere.invalid", "host"),
     ] {
         let reference = format!("{{vault://hcv/hello/foo?{query}}}");

@@ -4,6 +4,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use tokio::sync::oneshot;
 use vaultref::{Error, ErrorKind, Leases, Secret};
 
 use crate::args;
@@ -39,13 +40,24 @@ pub(crate) fn run(
             let masker = masker(session, &variables, speaker)?;
             // The command inherits the limit from us; we write no core even so, as we are not dumpable.
             hardened.restore();
-            supervise(spec, masker, when.into())
+            looked_after(session, || supervise(spec, masker, when.into()))
         }
     };
     result.or_else(|error| {
         let problem = Error::new(ErrorKind::InvalidConfig, error.to_string()).into();
         speaker.problems(&[problem], Severity::Error, &|_| String::new());
         Ok(error.exit_code())
+    })
+}
+
+/// Goes on renewing what the command uses, while `work` waits for it.
+fn looked_after<T>(session: &Session, work: impl FnOnce() -> T) -> T {
+    let (done, wait) = oneshot::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(|| session.runtime.block_on(wait));
+        // Dropped however the work ends, which ends the wait.
+        let _done = done;
+        work()
     })
 }
 

@@ -16,16 +16,17 @@ use vaultref_core::{Error, ErrorKind};
 
 type Source = Box<dyn ProvideCredentialDyn<Credential = Credential>>;
 
+const WEB_IDENTITY: &str = "the web identity";
 const METADATA: &str = "the metadata of the EC2 instance";
 
 /// The places, with their names in messages.
 fn sources() -> [(&'static str, Source); 7] {
     [
         ("the environment", Box::new(EnvCredentialProvider::new())),
+        (WEB_IDENTITY, Box::new(AssumeRoleWithWebIdentityCredentialProvider::new())),
         ("the profile", Box::new(ProfileCredentialProvider::new())),
         ("the profile's single sign-on", Box::new(SSOCredentialProvider::new())),
         ("the profile's `credential_process`", Box::new(ProcessCredentialProvider::new())),
-        ("the web identity", Box::new(AssumeRoleWithWebIdentityCredentialProvider::new())),
         ("the container", Box::new(ECSCredentialProvider::new())),
         (METADATA, Box::new(IMDSv2CredentialProvider::new())),
     ]
@@ -33,7 +34,12 @@ fn sources() -> [(&'static str, Source); 7] {
 
 /// The credentials of the first place that has some. A place that has some and cannot give them ends the search.
 pub(super) async fn find(context: &Context) -> Result<Credential, Error> {
+    let profile = context.env_var("AWS_PROFILE");
     for (name, source) in sources() {
+        // Whoever names a profile does not want to be taken for the pod.
+        if name == WEB_IDENTITY && profile.is_some() {
+            continue;
+        }
         match source.provide_credential_dyn(context).await {
             Ok(Some(credential)) if credential.is_valid() => {
                 debug!(source = name, "found credentials for AWS");
@@ -53,7 +59,7 @@ pub(super) async fn find(context: &Context) -> Result<Credential, Error> {
         }
         // Whoever names a profile does not want to be taken for the machine.
         let is_last_of_profile = name == "the profile's `credential_process`";
-        if let Some(profile) = context.env_var("AWS_PROFILE").filter(|_| is_last_of_profile) {
+        if let Some(profile) = profile.as_ref().filter(|_| is_last_of_profile) {
             let message =
                 format!("the profile `{}` of AWS_PROFILE has no credentials", profile.escape_debug());
             let hint = "it needs an access key, a `credential_process`, or `sso_start_url` with a login; a role is set \

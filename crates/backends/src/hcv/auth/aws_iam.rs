@@ -83,8 +83,8 @@ fn access_key(options: &Options) -> Result<Option<AccessKey>, Error> {
 impl Method for AwsIam {
     fn login<'a>(&'a self, api: &'a Api) -> BoxFuture<'a, Result<Login, Error>> {
         Box::pin(async move {
-            let headers = self.signed().await?;
-            let json = json(&headers);
+            let signed = self.signed().await?;
+            let json = json(&signed);
             let headers = base64(json.expose());
             let url = BASE64_STANDARD.encode(self.identity.sts().as_str());
             let body = [
@@ -94,7 +94,10 @@ impl Method for AwsIam {
                 ("iam_request_body", &BASE64_STANDARD.encode(QUESTION)),
                 ("iam_request_headers", text(&headers, "aws_iam")?),
             ];
-            post(api, &self.path, &body, &[&headers]).await
+            // AWS repeats what it was asked, and Vault what AWS says.
+            let token = signed.get("x-amz-security-token").map(|token| Secret::new(token.as_bytes()));
+            let secrets: Vec<&Secret> = [&headers].into_iter().chain(&token).collect();
+            post(api, &self.path, &body, &secrets).await
         })
     }
 }

@@ -9,5 +9,9 @@ use crate::hcv::options::Options;
 pub(super) fn open(options: &Options) -> Result<Box<dyn Method>, Error> {
     let name = wanted("ldap", "ldap_username", options.ldap_username.as_ref())?;
     let password = wanted("ldap", "ldap_password", options.ldap_password.as_ref())?;
-    Ok(Box::new(NameAndPassword { path: path(&options.ldap_auth_path, &name)?, password }))
+    Ok(Box::new(NameAndPassword {
+        path: path(&options.ldap_auth_path, &name)?,
+        password,
+        option: "ldap_password",
+    }))
 }

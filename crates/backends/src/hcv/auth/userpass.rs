@@ -12,12 +12,18 @@ use crate::hcv::options::Options;
 pub(super) struct NameAndPassword {
     pub path: String,
     pub password: Secret,
+    /// The option that the password comes from.
+    pub option: &'static str,
 }
 
 pub(super) fn open(options: &Options) -> Result<Box<dyn Method>, Error> {
     let name = wanted("userpass", "userpass_username", options.userpass_username.as_ref())?;
     let password = wanted("userpass", "userpass_password", options.userpass_password.as_ref())?;
-    Ok(Box::new(NameAndPassword { path: path(&options.userpass_auth_path, &name)?, password }))
+    Ok(Box::new(NameAndPassword {
+        path: path(&options.userpass_auth_path, &name)?,
+        password,
+        option: "userpass_password",
+    }))
 }
 
 /// The path of the login of a user.
@@ -28,7 +34,7 @@ pub(super) fn path(mount: &str, name: &str) -> Result<String, Error> {
 impl Method for NameAndPassword {
     fn login<'a>(&'a self, api: &'a Api) -> BoxFuture<'a, Result<Login, Error>> {
         Box::pin(async move {
-            let body = [("password", text(&self.password, "password")?)];
+            let body = [("password", text(&self.password, self.option)?)];
             post(api, &self.path, &body, &[&self.password]).await
         })
     }
