@@ -112,6 +112,16 @@ async fn secrets_of_both_versions_are_read_and_what_is_missing_says_why() {
             ),
         ),
         (
+            "{vault://hcv/auth/token/lookup-self/id?engine=raw}",
+            Err("InvalidReference: vault `hcv`: the vault's own token is no secret to be read -- \
+                 `vaultref vaults check` tells about it"),
+        ),
+        (
+            "{vault://hcv/lookup-self/id?mount=auth/token&kv=v1}",
+            Err("InvalidReference: vault `hcv`: the vault's own token is no secret to be read -- \
+                 `vaultref vaults check` tells about it"),
+        ),
+        (
             "{vault://hcv/hello/foo?mount=..}",
             Err(
                 "InvalidReference: vault `hcv`: option `mount`: path `..` has a `.` or `..` in it -- the server \

@@ -110,6 +110,16 @@ async fn a_wish_to_be_left_alone_is_granted() {
         }
     }
     assert_eq!(peer.requests().len(), 1);
+
+    // A server that is being maintained has no quota to be raised.
+    let peer = Peer::start(|_| Answer::json(503, json!({"errors": []})).header("Retry-After", "60"));
+    let port = peer.port().to_string();
+    let (engine, _) = engine_at(&[("port", &port), ("token", "x")], Context::default());
+    for _ in 0..2 {
+        let error = get(&engine, REFERENCE).await.unwrap_err();
+        assert!(error.starts_with("Unavailable: ") && !error.contains("quota"), "{error}");
+    }
+    assert_eq!(peer.requests().len(), 1);
 }
 
 #[tokio::test]
@@ -163,6 +173,29 @@ async fn what_a_server_says_of_a_login_is_told_unless_it_repeats_what_we_sent() 
         );
         assert!(error.starts_with(&message), "{error}");
     }
+}
+
+#[tokio::test]
+async fn no_part_of_a_long_credential_comes_back_in_a_message() {
+    let peer = Peer::start(|request| Answer::json(403, json!({"errors": [request.json()["jwt"]]})));
+    let (port, folder) = (peer.port().to_string(), tempfile::tempdir().unwrap());
+    let jwt: String = (0..2000).map(|n| char::from(b'A' + (n * n % 26) as u8)).collect();
+    let file = folder.path().join("token");
+    std::fs::write(&file, &jwt).unwrap();
+    let options = [
+        ("port", port.as_str()),
+        ("auth_method", "kubernetes"),
+        ("kube_role", "app"),
+        ("kube_api_token_file", file.to_str().unwrap()),
+    ];
+    let (engine, _) = engine_at(&options, Context::default());
+    let error = get(&engine, REFERENCE).await.unwrap_err();
+    assert!(
+        error.starts_with(
+            "Unauthenticated: vault `hcv`: the login at `auth/kubernetes/login` was refused -- "
+        )
+    );
+    assert_eq!(peer.requests().len(), 1);
 }
 
 #[tokio::test]

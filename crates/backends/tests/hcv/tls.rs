@@ -53,6 +53,8 @@ async fn a_server_is_believed_only_with_a_certificate_of_its_name_from_whom_we_t
     let other_name = "InvalidConfig: vault `hcv`: the certificate of `other.test:PORT` is not for `other.test` -- use a \
                       name that the certificate is for, or set it as `tls_server_name`";
     let no_file = "InvalidConfig: vault `hcv`: the file of option `ca_cert`, /nowhere/ca.pem, does not exist";
+    let no_name = "InvalidConfig: vault `hcv`: option `tls_server_name` wants a name, and is an address -- set the \
+                   address as `host`";
     let no_pem = "InvalidConfig: vault `hcv`: option `ca_cert` holds no certificate in PEM";
     for (server, options, expected) in [
         (&good, &[("ca_cert", pem.as_str())][..], Ok("world")),
@@ -66,6 +68,8 @@ async fn a_server_is_believed_only_with_a_certificate_of_its_name_from_whom_we_t
         (&elsewhere, &[("ca_cert", &pem)], Err(not_for)),
         (&elsewhere, &[("ca_cert", &pem), ("tls_server_name", "vault.test")], Ok("world")),
         (&expired, &[("ca_cert", &pem)], Err(over)),
+        (&good, &[("ca_cert", &pem), ("tls_server_name", "VAULT.test")], Ok("world")),
+        (&good, &[("ca_cert", &pem), ("tls_server_name", "127.0.0.1")], Err(no_name)),
         (&expired, &[("ssl_verify", "off")], Ok("world")),
         (&elsewhere, &[("ssl_verify", "off"), ("ca_cert", &other.pem())], Ok("world")),
     ] {
@@ -154,6 +158,9 @@ async fn a_client_certificate_logs_in() {
     unusable(with(&client.certificate, &stranger.key, "app").await.unwrap_err());
     unusable(with(&client.certificate, "-----BEGIN PRIVATE KEY-----\nx", "app").await.unwrap_err());
     unusable(with(certificate_file, "/nowhere/key", "app").await.unwrap_err());
+    // Pasted without its first line: it must not be taken for a file's name, and shown.
+    let bare: String = client.key.lines().filter(|line| !line.starts_with('-')).collect();
+    unusable(with(&client.certificate, &bare, "app").await.unwrap_err());
 }
 
 #[tokio::test]
@@ -196,4 +203,11 @@ async fn a_redirect_takes_the_token_to_the_same_host_and_to_those_that_are_named
     let error = through(&down, &[("protocol", "https"), ("ca_cert", &ours.pem())]).await.unwrap_err();
     assert!(error.contains("where the token would go in plain text"), "{error}");
     assert_eq!(active.requests().len(), 3);
+
+    // Nor the other way round: the token was on the way in plain text already.
+    let up = Peer::start(|request| {
+        Answer::redirect(308, &format!("https://127.0.0.1:1{}", request.path_and_query))
+    });
+    let error = through(&up, &[]).await.unwrap_err();
+    assert!(error.contains("where TLS is spoken -- set the vault's option `protocol` to `https`"), "{error}");
 }

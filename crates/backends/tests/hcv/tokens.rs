@@ -90,6 +90,42 @@ async fn a_token_that_was_revoked_leads_to_one_login_and_one_more_try() {
 }
 
 #[tokio::test]
+async fn a_login_that_fails_after_a_refusal_is_told_to_all_who_were_refused() {
+    let server = filled();
+    let options = approle(&server);
+    let (engine, _) = engine(&server, &borrowed(&options));
+    assert_eq!(get_all(&engine, references(0, 1)).await, 1);
+    server.put("auth/approle/role/app/secret-id/destroy", json!({"secret_id": options[3].1}));
+    server.put("sys/leases/revoke-prefix/auth/approle", json!({}));
+    let asking: Vec<_> = references(1, 51)
+        .map(|reference| {
+            let engine = std::sync::Arc::clone(&engine);
+            tokio::spawn(async move { get(&engine, &reference).await })
+        })
+        .collect();
+    for task in asking {
+        let error = task.await.unwrap().unwrap_err();
+        assert!(error.starts_with("Unauthenticated: "), "{error}");
+        assert!(error.contains("the login at `auth/approle/login` was refused"), "{error}");
+    }
+    assert_eq!(count(&server, "read", LOOKUP), 1);
+    let logins = count(&server, "update", LOGIN);
+    assert!((2..=4).contains(&logins), "{logins} logins");
+}
+
+#[tokio::test]
+async fn tokens_with_few_uses_that_were_revoked_are_replaced_as_often_as_they_are_needed() {
+    let server = filled();
+    role(&server, json!({"token_num_uses": 10}));
+    let (engine, _) = engine(&server, &borrowed(&approle(&server)));
+    assert_eq!(get_all(&engine, references(0, 1)).await, 1);
+    server.put("sys/leases/revoke-prefix/auth/approle", json!({}));
+    assert_eq!(get_all(&engine, references(1, 51)).await, 50);
+    let logins = count(&server, "update", LOGIN);
+    assert!((6..=12).contains(&logins), "{logins} logins");
+}
+
+#[tokio::test]
 async fn what_is_denied_leads_to_no_login() {
     let server = filled();
     let (engine, _) = engine(&server, &borrowed(&approle(&server)));
