@@ -21,6 +21,7 @@ mod check;
 mod leases;
 mod options;
 mod read;
+mod said;
 mod session;
 mod token;
 
@@ -44,8 +45,7 @@ fn open(values: &OptionValues, context: &Context) -> Result<Arc<dyn Backend>, Er
     let options = Options::from_values(values)
         .map_err(|name| Error::new(ErrorKind::InvalidConfig, format!("option `{name}` is not set")))?;
     address::guard(&options, context)?;
-    let mount =
-        address::path(address::mount(&options.mount)).map_err(|error| error.within("option `mount`"))?;
+    let mount = address::option("mount", &options.mount)?;
     let engine = match (options.engine.as_str(), options.kv.as_str()) {
         ("raw", _) => Engine::Raw,
         (_, "v2") => Engine::KvV2 { mount },

@@ -25,9 +25,9 @@ mod tls;
 use failure::{explain, too_large};
 pub(crate) use tls::{Tls, read_file};
 
-/// So many requests of one client are under way. Over HTTP/1 each takes a connection: a start with hundreds of
-/// secrets must not look like an attack to the store.
-const REQUESTS_AT_ONCE: usize = 64;
+/// So many requests of one client are under way. Over HTTP/1 each takes a connection: a start with many hundreds of
+/// secrets must not look like an attack to the store, and one with a hundred is to be over in one go.
+const REQUESTS_AT_ONCE: usize = 128;
 /// So often a request is repeated, where that does no harm.
 const REPEATS_MAX: usize = 2;
 /// The wait before the first repeat; it doubles, with jitter on top.

@@ -72,8 +72,13 @@ fn run(config: Config, options: &[(&str, String)]) -> Result<(f64, usize, Vec<St
     server.unseal();
     server.mount_kv("kv1", 1);
     server.put("sys/policies/acl/reader", json!({"policy": "path \"kv1/*\" {capabilities = [\"read\"]}"}));
-    server.put("sys/auth/userpass", json!({"type": "userpass"}));
-    server.put("auth/userpass/users/app", json!({"password": "opensesame", "token_policies": ["reader"]}));
+    // Not `userpass`: the server takes longer to verify a password than all the rest takes.
+    server.put("sys/auth/approle", json!({"type": "approle"}));
+    server.put("auth/approle/role/app", json!({"token_policies": ["reader"], "token_ttl": "1h"}));
+    let id =
+        |answer: serde_json::Value, name: &str| answer["data"][name].as_str().unwrap_or_default().to_owned();
+    let role_id = id(server.get("auth/approle/role/app/role-id"), "role_id");
+    let secret_id = id(server.put("auth/approle/role/app/secret-id", json!({})), "secret_id");
     for number in 0..SECRETS {
         server.put(&format!("kv1/s{number}"), json!({"foo": "bar"}));
     }
@@ -82,9 +87,9 @@ fn run(config: Config, options: &[(&str, String)]) -> Result<(f64, usize, Vec<St
     let fixed = [
         ("port", proxy.port().to_string()),
         ("mount", "kv1".to_owned()),
-        ("auth_method", "userpass".to_owned()),
-        ("userpass_username", "app".to_owned()),
-        ("userpass_password", "opensesame".to_owned()),
+        ("auth_method", "approle".to_owned()),
+        ("approle_role_id", role_id),
+        ("approle_secret_id", secret_id),
     ];
     let flags: Vec<(String, String)> = fixed
         .iter()

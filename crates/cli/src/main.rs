@@ -49,6 +49,11 @@ fn dispatch(cli: Cli, speaker: &Speaker, hardened: &Hardened) -> Result<u8, Vec<
         _ => {}
     }
     let session = Session::start(&cli.global, speaker).map_err(|problems| told(problems, &hidden))?;
+    let tells_itself =
+        matches!(cli.command, Command::Config(_) | Command::Vaults(args::Vaults { command: None, .. }));
+    if !tells_itself {
+        setup::warn_of_vault_typos(&session.engine, speaker);
+    }
     let shown = |reference: &Reference| session.engine.shown(reference);
     let result = match &cli.command {
         Command::Get(args) | Command::Vault { command: VaultCommand::Get(args) } => {
@@ -68,6 +73,13 @@ fn dispatch(cli: Cli, speaker: &Speaker, hardened: &Hardened) -> Result<u8, Vec<
     };
     let problems = result.map_err(|problems| told(problems, &shown));
     session.close(match &cli.command {
+        // Nothing was handed over. With `--json`, what succeeded was.
+        Command::Get(args) | Command::Vault { command: VaultCommand::Get(args) }
+            if problems.is_err() && !args.json =>
+        {
+            Leases::Revoke
+        }
+        Command::Render(_) | Command::Export(_) if problems.is_err() => Leases::Revoke,
         // What was printed or written is in somebody's hands.
         Command::Get(_)
         | Command::Vault { .. }

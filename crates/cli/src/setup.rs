@@ -336,6 +336,14 @@ pub(crate) fn no_setting(key: &str, meant: Option<&str>) -> Problem {
     error.into()
 }
 
+/// Says which options of vaults look like mistyped ones.
+pub(crate) fn warn_of_vault_typos(engine: &Engine, speaker: &Speaker) {
+    let slips = engine.vaults().warnings().iter();
+    for slip in slips.filter(|slip| slip.hint().is_some_and(|hint| hint.starts_with("did you mean"))) {
+        speaker.warning(slip.clone());
+    }
+}
+
 /// Says which keys look like mistyped ones. Those that are merely Kong's are `config`'s to tell.
 fn warn_of_typos(settings: &Settings, speaker: &Speaker) {
     for (key, origin, meant) in settings.unknown() {

@@ -136,14 +136,22 @@ impl Vault {
             .specs()
             .filter_map(|spec| {
                 let in_query = query.iter().find(|(name, _)| spec.is_named(name));
-                let around = || ambient.iter().find(|ambient| ambient.option == spec.name);
                 let default =
                     || spec.default.map(|text| (RawValue::Text(text.to_owned()), OptionOrigin::Default));
-                let (raw, origin) = in_query
+                let set = in_query
                     .map(|(_, value)| (RawValue::from(value), OptionOrigin::Query))
-                    .or_else(|| self.set.get(spec.name).cloned())
-                    .or_else(|| around().map(|a| (a.value.clone(), OptionOrigin::Ambient(a.origin.clone()))))
-                    .or_else(default)?;
+                    .or_else(|| self.set.get(spec.name).cloned());
+                let around = || {
+                    let found = ambient.iter().find(|ambient| ambient.option == spec.name)?;
+                    Some((found.value.clone(), OptionOrigin::Ambient(found.origin.clone())))
+                };
+                let is_nothing = |raw: &RawValue| matches!(spec.read(raw), Ok(None));
+                // What stands in also does so where "nothing" was set, if the backend says so.
+                let (raw, origin) = match set {
+                    Some((raw, _)) if is_nothing(&raw) && around().is_some() => around()?,
+                    Some(set) => set,
+                    None => around().or_else(default)?,
+                };
                 Some(EffectiveOption { spec, raw, origin })
             })
             .collect()

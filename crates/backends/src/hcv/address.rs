@@ -38,7 +38,9 @@ pub(super) fn ambient(
     };
     let of = |name: &str| format!("variable {name}");
     // A host without its port, or the other way round, would be half of one address and half of another.
-    let is_free = ["protocol", "host", "port"].iter().all(|name| set(name).is_none());
+    let is_nothing = |raw: &RawValue| *raw == RawValue::Null || *raw == RawValue::Text(String::new());
+    let is_free =
+        ["protocol", "host", "port"].iter().all(|name| set(name).is_none_or(|raw| is_nothing(&raw)));
     if let Some(address) = variable("VAULT_ADDR").filter(|_| is_free) {
         let [protocol, host, port] = parts(&address)?;
         add("protocol", protocol, of("VAULT_ADDR"));
@@ -51,7 +53,8 @@ pub(super) fn ambient(
         }
     }
     let by_token = set("auth_method").is_none_or(|method| method == RawValue::Text("token".to_owned()));
-    if by_token && set("token").is_none() && set("token_file").is_none() {
+    let no_token = ["token", "token_file"].iter().all(|name| set(name).is_none_or(|raw| is_nothing(&raw)));
+    if by_token && no_token {
         let file = variable("HOME").map(|home| format!("{}/.vault-token", home.trim_end_matches('/')));
         match (variable("VAULT_TOKEN"), file.filter(|file| Path::new(file).is_file())) {
             (Some(token), _) => add("token", token, of("VAULT_TOKEN")),
@@ -156,6 +159,15 @@ pub(super) fn path(segments: &str) -> Result<String, Error> {
     }
     let encoded = segments.split('/').map(|segment| utf8_percent_encode(segment, ENCODED).to_string());
     Ok(encoded.collect::<Vec<_>>().join("/"))
+}
+
+/// A path out of a vault's option.
+pub(super) fn option(option: &str, text: &str) -> Result<String, Error> {
+    path(mount(text)).map_err(|error| {
+        let hint = error.hint().unwrap_or_default().to_owned();
+        Error::new(ErrorKind::InvalidConfig, format!("option `{option}`: {}", error.message()))
+            .with_hint(hint)
+    })
 }
 
 /// A mount as it is written, without the slashes at its ends.

@@ -2,23 +2,18 @@
 //!
 //! Formats and status codes are those of <https://openbao.org/api-docs/> and <https://developer.hashicorp.com/vault/api-docs>.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
-use serde::de::{self, Deserializer};
+use serde::de::{self, Deserializer, IgnoredAny};
 use serde_json::value::RawValue;
 use vaultref_core::{Error, ErrorKind, Secret};
 use zeroize::Zeroizing;
 
+use super::said;
 use crate::http::{Answer, Http, Repeat, Request, place};
-
-/// The longest text of a server that is shown.
-const SAID_CHARS_MAX: usize = 300;
-/// A run of so many bytes that a text has in common with a secret is no accident.
-const PART_BYTES: usize = 8;
 
 /// A server, with what goes along with every request.
 #[derive(Debug)]
@@ -52,6 +47,9 @@ pub(super) struct Auth {
     /// Names the token without being one; empty for a batch token.
     #[serde(default)]
     pub accessor: String,
+    /// A second factor that is wanted before there is a token.
+    #[serde(default)]
+    pub mfa_requirement: Option<IgnoredAny>,
     #[serde(default)]
     pub policies: Option<Vec<String>>,
     /// In seconds; 0 where it has no end.
@@ -203,8 +201,10 @@ impl Api {
     }
 
     fn not_json(&self, answer: &Answer) -> Error {
-        let message =
-            format!("`{}` did not answer in JSON (status {})", place(&self.base), answer.status.as_u16());
+        let is_json = serde_json::from_slice::<IgnoredAny>(&answer.body).is_ok();
+        let how = if is_json { "as a Vault server does" } else { "in JSON" };
+        let (place, status) = (place(&self.base), answer.status.as_u16());
+        let message = format!("`{place}` did not answer {how} (status {status})");
         let hint = match answer.status.as_u16() {
             400 if self.base.scheme() == "http" => "does the server want `protocol` to be `https`?",
             _ => "is it a Vault server? a proxy or a login page in between answers like this",
@@ -222,6 +222,9 @@ impl Api {
                 .with_hint(hint.to_owned())
         };
         match answer.status.as_u16() {
+            300..=399 => {
+                unavailable("redirects to nowhere", "mend its `api_addr`, or what stands in front of it")
+            }
             429 => {
                 error(ErrorKind::RateLimited, format!("the server at `{place}` limits how often it is asked"))
                     .with_hint("ask less often, or raise its quota")
@@ -248,24 +251,8 @@ impl Api {
     /// What the server says about a failure, unless that repeats a part of something that we sent.
     pub(super) fn said(&self, answer: &Answer, sent: &[&Secret]) -> Option<String> {
         let errors = serde_json::from_slice::<Reply<'_>>(&answer.body).ok()?.errors;
-        let words: Vec<&str> = errors.iter().flat_map(|text| text.split_whitespace()).collect();
-        // What is not looked at is not shown either.
-        let text: String = words.join(" ").chars().filter(|c| !c.is_control()).take(SAID_CHARS_MAX).collect();
-        let parts: HashSet<&[u8]> = text.as_bytes().windows(PART_BYTES).collect();
-        let repeats = |secret: &&Secret| {
-            let secret = secret.expose().trim_ascii();
-            match secret.len() {
-                0 => false,
-                1..PART_BYTES => memmem(text.as_bytes(), secret),
-                _ => secret.windows(PART_BYTES).any(|part| parts.contains(part)),
-            }
-        };
-        (!text.is_empty() && !sent.iter().any(repeats)).then_some(text)
+        said::shown(&errors, sent)
     }
-}
-
-fn memmem(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window == part)
 }
 
 /// A JSON object of texts, in memory that is zeroized.

@@ -84,13 +84,13 @@ async fn post(api: &Api, path: &str, body: &[(&str, &str)], secrets: &[&Secret])
     }
     match api.reply(&answer)?.auth.take() {
         // The server has a place for it in a second request, for which somebody has to type.
-        Some(auth) if auth.client_token.0.expose().is_empty() => {
+        Some(auth) if auth.mfa_requirement.is_some() && auth.client_token.0.expose().is_empty() => {
             let message = format!("the login at `{path}` wants a second factor");
             Err(Error::new(ErrorKind::Unauthenticated, message)
                 .with_hint("nobody is there to give it: exempt this login, or use another `auth_method`"))
         }
-        Some(auth) => Ok(Login::New(auth)),
-        None => Err(Error::new(ErrorKind::Corrupt, format!("the login at `{path}` gave no token"))
+        Some(auth) if !auth.client_token.0.expose().is_empty() => Ok(Login::New(auth)),
+        _ => Err(Error::new(ErrorKind::Corrupt, format!("the login at `{path}` gave no token"))
             .with_hint("is it the path of a login method?")),
     }
 }
@@ -115,15 +115,15 @@ fn refused(api: &Api, path: &str, answer: &Answer, secrets: &[&Secret]) -> Error
     }
 }
 
-/// The path of a login method that is mounted at `mount`.
-fn login_path(mount: &str) -> Result<String, Error> {
-    Ok(format!("auth/{}/login", address::path(address::mount(mount))?))
+/// The path of a login method that is mounted where an option says.
+fn login_path(option: &str, mount: &str) -> Result<String, Error> {
+    Ok(format!("auth/{}/login", address::option(option, mount)?))
 }
 
 /// A path of a login as Kong writes it, with `/v1/` in front.
-fn full_path(path: &str) -> Result<String, Error> {
+fn full_path(option: &str, path: &str) -> Result<String, Error> {
     let path = address::mount(path);
-    address::path(path.strip_prefix("v1/").unwrap_or(path))
+    address::option(option, path.strip_prefix("v1/").unwrap_or(path))
 }
 
 /// Reads a file with a token or a password in one line; white space around it does not count.

@@ -55,12 +55,23 @@ impl Hcv {
         let mut token = self.session.token().await?;
         let mut answer = self.api.read(&path, query.as_deref(), Some(&token.secret), repeat).await?;
         if answer.status == StatusCode::FORBIDDEN && self.api.reply(&answer).is_ok() {
-            token = self.session.refused(&token).await.map_err(|error| self.at(error, resource))?;
+            token = match self.session.refused(&token).await {
+                Ok(token) => token,
+                Err(error) => return Err(self.denied(error, resource).await),
+            };
             answer = self.api.read(&path, query.as_deref(), Some(&token.secret), repeat).await?;
         }
         match answer.status.is_success() {
             true => self.payload(resource, &answer, &token).await,
-            false => Err(self.failure(resource, version, &answer).await),
+            false => Err(self.failure(resource, version, &answer, &token).await),
+        }
+    }
+
+    /// A policy for one version of KV allows nothing at the paths of the other: then that is what is wrong.
+    async fn denied(&self, error: Error, resource: &Resource) -> Error {
+        match error.kind() {
+            ErrorKind::Denied => self.wrong_version_of_kv().await.unwrap_or_else(|| self.at(error, resource)),
+            _ => self.at(error, resource),
         }
     }
 
@@ -123,7 +134,13 @@ impl Hcv {
     }
 
     /// Why there is no payload.
-    async fn failure(&self, resource: &Resource, version: Option<&Version>, answer: &Answer) -> Error {
+    async fn failure(
+        &self,
+        resource: &Resource,
+        version: Option<&Version>,
+        answer: &Answer,
+        token: &Token,
+    ) -> Error {
         let error = self.api.refusal(answer);
         let error = match (answer.status.as_u16(), error.kind()) {
             (404, ErrorKind::NotFound) => match self.wrong_version_of_kv().await {
@@ -131,10 +148,17 @@ impl Hcv {
                 None => self.missing(version, answer).await,
             },
             (400, ErrorKind::InvalidReference) => {
-                let said = self.api.said(answer, &[]).map(|text| format!(": {text}")).unwrap_or_default();
+                let said = self
+                    .api
+                    .said(answer, &[&token.secret])
+                    .map(|text| format!(": {text}"))
+                    .unwrap_or_default();
                 Error::new(ErrorKind::InvalidReference, format!("the server refuses the path{said}"))
             }
-            (403, ErrorKind::Denied) => error.with_hint("the token was made anew, and is denied it too"),
+            (403, ErrorKind::Denied) => {
+                let error = error.with_hint("the token was made anew, and is denied it too");
+                return self.denied(error, resource).await;
+            }
             _ => error,
         };
         self.at(error, resource)

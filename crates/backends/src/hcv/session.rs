@@ -124,7 +124,8 @@ impl Session {
             info!(accessor = token.accessor, "the server does not know the token any more: logging in anew");
             this.forget(token);
         }
-        let present = this.in_peace(flight, None).await?;
+        let present = this.in_peace(flight, None).await;
+        let present = present.map_err(|error| error.within("after the token was refused"))?;
         // A file may still hold the token that was refused.
         if present.secret == token.secret { Err(forgotten()) } else { Ok(present) }
     }

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, Identity};
 use vaultref_core::{Error, ErrorKind, Secret};
@@ -97,10 +99,19 @@ pub(super) fn client(options: &HttpOptions) -> Result<reqwest::Client, Error> {
     })
 }
 
-/// A text in PEM, or what the file of this name holds. For use where blocking is allowed.
+/// A text in PEM, also as base64, or what the file of this name holds. For use where blocking is allowed.
 fn pem_or_file(option: &str, text: &str) -> Result<Secret, Error> {
-    if text.contains("-----BEGIN") {
-        return Ok(Secret::new(text));
+    const MARK: &str = "-----BEGIN";
+    if text.contains(MARK) {
+        // In a variable or a dotenv file, line breaks are often written as `\n`.
+        return Ok(Secret::new(text.replace("\\n", "\n")));
+    }
+    // Kong takes base64 of PEM, too.
+    let decoded = BASE64_STANDARD.decode(text.trim()).map(Zeroizing::new);
+    if let Ok(pem) = decoded
+        && pem.starts_with(MARK.as_bytes())
+    {
+        return Ok(Secret::from(pem));
     }
     read_file(option, Path::new(text))
 }

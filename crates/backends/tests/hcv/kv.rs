@@ -124,7 +124,7 @@ async fn secrets_of_both_versions_are_read_and_what_is_missing_says_why() {
         (
             "{vault://hcv/hello/foo?mount=..}",
             Err(
-                "InvalidReference: vault `hcv`: option `mount`: path `..` has a `.` or `..` in it -- the server \
+                "InvalidConfig: vault `hcv`: option `mount`: path `..` has a `.` or `..` in it -- the server \
                  knows no relative paths: write the whole one",
             ),
         ),
@@ -135,6 +135,24 @@ async fn secrets_of_both_versions_are_read_and_what_is_missing_says_why() {
         }
     }
     assert!(failures.is_empty(), "{failures}");
+}
+
+#[tokio::test]
+async fn a_wrong_version_of_kv_is_found_out_with_a_policy_for_the_other_one() {
+    let server = OpenBao::dev();
+    server.mount_kv("old", 1);
+    let policy =
+        "path \"secret/data/*\" {capabilities = [\"read\"]} path \"old/db\" {capabilities = [\"read\"]}";
+    server.put("sys/policies/acl/app", json!({"policy": policy}));
+    let token = server.put("auth/token/create", json!({"policies": ["app"]}));
+    let (engine, _) = engine(&server, &[("token", token["auth"]["client_token"].as_str().unwrap())]);
+    for (reference, hint) in [
+        ("{vault://hcv/db/password}", "this mount is kv v2: set the option `kv` to `v2`"),
+        ("{vault://hcv/db/password?mount=old&kv=v2}", "this mount is kv v1: set the option `kv` to `v1`"),
+    ] {
+        let error = get(&engine, reference).await.unwrap_err();
+        assert!(error.starts_with("InvalidConfig: ") && error.ends_with(hint), "{error}");
+    }
 }
 
 fn without_time(text: String) -> String {

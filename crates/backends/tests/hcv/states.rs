@@ -176,6 +176,17 @@ async fn what_a_server_says_of_a_login_is_told_unless_it_repeats_what_we_sent() 
 }
 
 #[tokio::test]
+async fn a_read_that_is_refused_does_not_repeat_the_token() {
+    let peer =
+        Peer::start(|request| Answer::json(400, json!({"errors": [format!("bad {:?}", request.headers)]})));
+    let error = at(peer.port()).await.unwrap_err();
+    assert_eq!(
+        error,
+        "InvalidReference: vault `hcv`: secret `hello` in `secret`: the server refuses the path"
+    );
+}
+
+#[tokio::test]
 async fn no_part_of_a_long_credential_comes_back_in_a_message() {
     let peer = Peer::start(|request| Answer::json(403, json!({"errors": [request.json()["jwt"]]})));
     let (port, folder) = (peer.port().to_string(), tempfile::tempdir().unwrap());

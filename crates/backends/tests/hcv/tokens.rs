@@ -187,6 +187,12 @@ async fn a_check_says_in_plain_words_what_works() {
     let steps = wrong.check_vault("hcv").await.unwrap();
     let error = steps[2].result.as_ref().unwrap_err();
     assert_eq!(error.hint(), Some("this mount is kv v2: set the option `kv` to `v2`"));
+    let token = json!({"policies": ["reader"], "no_default_policy": true});
+    let token = server.put("auth/token/create", token)["auth"]["client_token"].clone();
+    let (shy, _) = crate::support::engine(&server, &[("token", token.as_str().unwrap()), ("mount", "kv1")]);
+    let steps = shy.check_vault("hcv").await.unwrap();
+    let login = "`token`; the token may not look itself up: policies and life are not known";
+    assert_eq!(steps[1].result.as_deref().ok(), Some(login));
     let (nobody, _) = crate::support::engine(&server, &[("token", "nobody")]);
     let steps = nobody.check_vault("hcv").await.unwrap();
     assert_eq!((steps.len(), steps[1].what, steps[1].result.is_err()), (2, "login", true));

@@ -37,7 +37,7 @@ pub(super) fn open(options: &Options) -> Result<Box<dyn Method>, Error> {
         }
     };
     Ok(Box::new(AppRole {
-        path: login_path(&options.approle_auth_path)?,
+        path: login_path("approle_auth_path", &options.approle_auth_path)?,
         role_id: wanted("approle", "approle_role_id", options.approle_role_id.as_ref())?,
         secret_id,
         wrapped: options.approle_response_wrapping,

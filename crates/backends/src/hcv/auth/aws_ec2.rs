@@ -35,7 +35,7 @@ pub(super) fn open(options: &Options, context: &Context) -> Result<Box<dyn Metho
     }
     let (variable, address) = ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254");
     Ok(Box::new(AwsEc2 {
-        path: full_path(&options.aws_login_path)?,
+        path: full_path("aws_login_path", &options.aws_login_path)?,
         role: wanted("aws_ec2", "aws_auth_role", options.aws_auth_role.as_ref())?,
         nonce: wanted("aws_ec2", "aws_auth_nonce", options.aws_auth_nonce.as_ref())?,
         metadata: Metadata::new(environment, variable, address, "an EC2 instance")?,

@@ -53,7 +53,7 @@ pub(super) fn open(options: &Options, context: &Context) -> Result<Box<dyn Metho
         request_timeout: Duration::from_secs_f64(options.request_timeout),
     };
     Ok(Box::new(AwsIam {
-        path: full_path(&options.aws_login_path)?,
+        path: full_path("aws_login_path", &options.aws_login_path)?,
         role,
         server_id: server_id.map_err(|_| {
             Error::new(ErrorKind::InvalidConfig, "option `aws_iam_server_id` holds a control character")

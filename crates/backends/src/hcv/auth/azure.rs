@@ -11,7 +11,7 @@ use tracing::debug;
 use vaultref_core::{BoxFuture, Context, Environment, Error, ErrorKind, Secret};
 
 use super::{Login, Method, full_path, post, text, wanted};
-use crate::credentials::metadata::{Metadata, is_jwt, text_of};
+use crate::credentials::metadata::{Metadata, text_of};
 use crate::hcv::api::{Api, SecretText};
 use crate::hcv::options::Options;
 use crate::http::form;
@@ -64,7 +64,7 @@ struct Compute {
 pub(super) fn open(options: &Options, context: &Context) -> Result<Box<dyn Method>, Error> {
     let environment = &context.environment;
     Ok(Box::new(Azure {
-        path: full_path(&options.azure_login_path)?,
+        path: full_path("azure_login_path", &options.azure_login_path)?,
         role: wanted("azure", "azure_auth_role", options.azure_auth_role.as_ref())?,
         source: Source::of(environment)?,
         client_id: text_of(environment, "AZURE_CLIENT_ID").map(str::to_owned),
@@ -134,7 +134,7 @@ impl Azure {
             return Err(server.refusal(&answer));
         }
         let token = serde_json::from_slice::<Token>(&answer.body).map(|token| token.access_token.0);
-        let token = token.ok().filter(|token| token.expose_str().is_ok_and(is_jwt));
+        let token = token.ok().filter(|token| token.expose_str().is_ok_and(is_token));
         token.ok_or_else(|| server.corrupt("no token"))
     }
 
@@ -156,6 +156,11 @@ impl Azure {
             }
         }
     }
+}
+
+/// Whether this can be a token: what it is made of is Azure's business.
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'<')
 }
 
 #[cfg(test)]

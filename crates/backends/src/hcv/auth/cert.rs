@@ -22,7 +22,7 @@ pub(super) fn open(options: &Options) -> Result<Box<dyn Method>, Error> {
     // The connections show them; here it only matters that they are there.
     wanted("cert", "cert_auth_cert", options.cert_auth_cert.as_ref())?;
     wanted("cert", "cert_auth_cert_key", options.cert_auth_cert_key.as_ref())?;
-    let path = login_path(&options.cert_auth_path)?;
+    let path = login_path("cert_auth_path", &options.cert_auth_path)?;
     Ok(Box::new(Cert { path, role: options.cert_auth_role_name.clone() }))
 }
 

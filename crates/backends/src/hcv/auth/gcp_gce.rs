@@ -24,7 +24,7 @@ pub(super) fn open(options: &Options, context: &Context) -> Result<Box<dyn Metho
     let environment = &context.environment;
     let machine = "an instance of Google Compute Engine";
     Ok(Box::new(GcpGce {
-        path: full_path(&options.gcp_login_path)?,
+        path: full_path("gcp_login_path", &options.gcp_login_path)?,
         role: wanted("gcp_gce", "gcp_auth_role", options.gcp_auth_role.as_ref())?,
         metadata: Metadata::new(
             environment,

@@ -70,7 +70,12 @@ pub(super) fn open(options: &Options) -> Result<Box<dyn Method>, Error> {
     let file = wanted("gcp_iam", "gcp_service_account", options.gcp_service_account.as_ref())?;
     let seconds = wanted("gcp_iam", "gcp_jwt_exp", options.gcp_jwt_exp.as_ref())?;
     let account = Account::parse(&file)?;
-    Ok(Box::new(GcpIam { path: full_path(&options.gcp_login_path)?, role, account, seconds }))
+    Ok(Box::new(GcpIam {
+        path: full_path("gcp_login_path", &options.gcp_login_path)?,
+        role,
+        account,
+        seconds,
+    }))
 }
 
 impl Method for GcpIam {

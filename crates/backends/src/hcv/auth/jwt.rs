@@ -67,7 +67,7 @@ pub(super) fn open(options: &Options) -> Result<Box<dyn Method>, Error> {
         proxied: true,
     });
     Ok(Box::new(Jwt {
-        path: login_path(&options.jwt_auth_path)?,
+        path: login_path("jwt_auth_path", &options.jwt_auth_path)?,
         role,
         http,
         endpoint,

@@ -15,7 +15,7 @@ struct Kubernetes {
 
 pub(super) fn open(options: &Options) -> Result<Box<dyn Method>, Error> {
     Ok(Box::new(Kubernetes {
-        path: login_path(&options.kube_auth_path)?,
+        path: login_path("kube_auth_path", &options.kube_auth_path)?,
         role: wanted("kubernetes", "kube_role", options.kube_role.as_ref())?,
         token_file: options.kube_api_token_file.clone(),
     }))

@@ -10,7 +10,7 @@ pub(super) fn open(options: &Options) -> Result<Box<dyn Method>, Error> {
     let name = wanted("ldap", "ldap_username", options.ldap_username.as_ref())?;
     let password = wanted("ldap", "ldap_password", options.ldap_password.as_ref())?;
     Ok(Box::new(NameAndPassword {
-        path: path(&options.ldap_auth_path, &name)?,
+        path: path(("ldap_auth_path", &options.ldap_auth_path), ("ldap_username", &name))?,
         password,
         option: "ldap_password",
     }))

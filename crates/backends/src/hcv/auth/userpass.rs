@@ -20,15 +20,15 @@ pub(super) fn open(options: &Options) -> Result<Box<dyn Method>, Error> {
     let name = wanted("userpass", "userpass_username", options.userpass_username.as_ref())?;
     let password = wanted("userpass", "userpass_password", options.userpass_password.as_ref())?;
     Ok(Box::new(NameAndPassword {
-        path: path(&options.userpass_auth_path, &name)?,
+        path: path(("userpass_auth_path", &options.userpass_auth_path), ("userpass_username", &name))?,
         password,
         option: "userpass_password",
     }))
 }
 
 /// The path of the login of a user.
-pub(super) fn path(mount: &str, name: &str) -> Result<String, Error> {
-    Ok(format!("{}/{}", login_path(mount)?, address::path(name)?))
+pub(super) fn path(mount: (&str, &str), name: (&str, &str)) -> Result<String, Error> {
+    Ok(format!("{}/{}", login_path(mount.0, mount.1)?, address::option(name.0, name.1)?))
 }
 
 impl Method for NameAndPassword {
