@@ -20,6 +20,16 @@ async fn at(port: u16) -> Result<String, String> {
     get(&engine, REFERENCE).await.map_err(|error| error.replace(&format!("127.0.0.1:{port}"), "PLACE"))
 }
 
+/// The options for a login at this port.
+fn userpass(port: &str) -> [(&str, &str); 4] {
+    [
+        ("port", port),
+        ("auth_method", "userpass"),
+        ("userpass_username", "ann"),
+        ("userpass_password", "opensesame"),
+    ]
+}
+
 #[tokio::test]
 async fn every_state_of_a_server_is_told_with_a_way_out() {
     for (status, expected) in [
@@ -131,13 +141,7 @@ async fn a_read_is_repeated_a_few_times_and_a_login_only_if_it_was_not_looked_at
     for (status, requests) in [(500, 1), (502, 1), (503, 3)] {
         let peer = Peer::start(move |_| Answer::json(status, json!({"errors": []})));
         let port = peer.port().to_string();
-        let options = [
-            ("port", port.as_str()),
-            ("auth_method", "userpass"),
-            ("userpass_username", "ann"),
-            ("userpass_password", "opensesame"),
-        ];
-        let (engine, _) = engine_at(&options, Context::default());
+        let (engine, _) = engine_at(&userpass(&port), Context::default());
         let error = get(&engine, REFERENCE).await.unwrap_err();
         assert!(error.starts_with("Unavailable: vault `hcv`: login: "), "{error}");
         assert_eq!(peer.requests().len(), requests, "{status}");
@@ -160,13 +164,7 @@ async fn what_a_server_says_of_a_login_is_told_unless_it_repeats_what_we_sent() 
     ] {
         let peer = Peer::start(move |_| Answer::json(400, said.clone()));
         let port = peer.port().to_string();
-        let options = [
-            ("port", port.as_str()),
-            ("auth_method", "userpass"),
-            ("userpass_username", "ann"),
-            ("userpass_password", "opensesame"),
-        ];
-        let (engine, _) = engine_at(&options, Context::default());
+        let (engine, _) = engine_at(&userpass(&port), Context::default());
         let error = get(&engine, REFERENCE).await.unwrap_err();
         let message = format!(
             "Unauthenticated: vault `hcv`: the login at `auth/userpass/login/ann` was refused{told} -- "
