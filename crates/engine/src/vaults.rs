@@ -355,13 +355,17 @@ impl Vaults {
                     .with_hint("the setting `vaults` names it, and no backend is called so"),
             );
         }
+        let mut set = settings.keys();
+        set.retain(|key| key.starts_with("vault_"));
+        if set.is_empty() {
+            return;
+        }
         let known: Vec<String> = registry
             .iter()
             .flat_map(|definition| definition.specs().flat_map(move |spec| setting_keys(definition, spec)))
             .collect();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
-        for key in settings.keys().into_iter().filter(|key| key.starts_with("vault_") && !known.contains(key))
-        {
+        for key in set.into_iter().filter(|key| !known.contains(key)) {
             let hint = match names::closest(key, known.iter().copied()) {
                 Some(closest) => format!("did you mean `{closest}`?"),
                 None => "no backend that is built in has such an option".to_owned(),
@@ -438,7 +442,10 @@ impl Vaults {
 
 fn default_vault(definition: &'static Definition, settings: &Settings, surroundings: &Context) -> Vault {
     let mut set = BTreeMap::new();
-    for spec in definition.specs() {
+    // Most vaults are not configured, and a backend may have dozens of options: their keys are not even written then.
+    let keys = format!("vault_{}_", definition.name.replace('-', "_"));
+    let is_configured = settings.keys().iter().any(|key| key.starts_with(&keys));
+    for spec in definition.specs().filter(|_| is_configured) {
         for key in setting_keys(definition, spec) {
             if let Some(setting) = settings.get(&key) {
                 let raw = setting.text.map_or(RawValue::Null, RawValue::Text);
