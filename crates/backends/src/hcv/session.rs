@@ -219,8 +219,9 @@ impl Inner {
             Standing::Unknown if !can_repeat => return Some(denied()),
             // One that is used up is refused for that, and another one helps.
             Standing::Unknown if token.is_used_up() => {}
-            Standing::Unknown if now < flight.relogin_at => return Some(denied()),
-            Standing::Bad if now < flight.relogin_at => return Some(forgotten()),
+            // This one was made anew a moment ago: it is what was asked for that is denied, to a token that may not
+            // look itself up.
+            _ if now < flight.relogin_at => return Some(denied()),
             Standing::Bad | Standing::Unknown => {}
         }
         flight.relogin_at = now.after(RELOGIN_EVERY);

@@ -141,6 +141,18 @@ async fn what_is_denied_leads_to_no_login() {
 }
 
 #[tokio::test]
+async fn what_is_denied_to_a_token_that_may_not_look_itself_up_stays_denied() {
+    let server = filled();
+    role(&server, json!({"token_no_default_policy": true}));
+    let (engine, _) = engine(&server, &borrowed(&approle(&server)));
+    for number in 1..4 {
+        let error = get(&engine, &format!("{{vault://hcv/s{number}/foo?mount=secret}}")).await.unwrap_err();
+        assert!(error.starts_with("Denied: "), "{number}: {error}");
+    }
+    assert_eq!(count(&server, "update", LOGIN), 2);
+}
+
+#[tokio::test]
 async fn no_use_of_a_token_with_few_is_wasted() {
     let server = filled();
     let token = server.put("auth/token/create", json!({"policies": ["reader"], "num_uses": 3}));

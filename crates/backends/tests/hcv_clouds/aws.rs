@@ -277,6 +277,17 @@ fn moto() -> (Moto, AccessKey) {
 }
 
 /// Each refusal is STS's, of the signature itself.
+/// The options of a login with this key, at a server that wants the header of its own.
+fn with_key<'a>(port: &'a str, key: &'a AccessKey) -> Vec<(&'a str, &'a str)> {
+    let mut options = at(port, &OPTIONS);
+    options.extend([
+        ("aws_iam_server_id", "vault.example"),
+        ("aws_access_key_id", &key.id),
+        ("aws_secret_access_key", &key.secret),
+    ]);
+    options
+}
+
 #[tokio::test]
 async fn sts_knows_us_by_the_signature() {
     let (aws, key) = moto();
@@ -300,13 +311,7 @@ async fn sts_knows_us_by_the_signature() {
     ] {
         let vault = vault_with_sts(aws.port(), host.clone());
         let port = vault.port().to_string();
-        let mut options = at(&port, &OPTIONS);
-        options.extend([
-            ("aws_iam_server_id", "vault.example"),
-            ("aws_access_key_id", &key.id),
-            ("aws_secret_access_key", &key.secret),
-        ]);
-        options.extend(extra);
+        let options = [with_key(&port, key), extra].concat();
         let outcome = get(&options, &[]).await;
         match expected {
             Ok(()) => outcome.succeeded(&[&key.secret, "AWS4"]),
@@ -348,14 +353,8 @@ async fn a_role_is_assumed_before_the_question() {
     ] {
         let vault = vault_with_sts(aws.port(), host.clone());
         let port = vault.port().to_string();
-        let mut options = at(&port, &OPTIONS);
-        options.extend([
-            ("aws_iam_server_id", "vault.example"),
-            ("aws_access_key_id", &key.id),
-            ("aws_secret_access_key", &key.secret),
-            ("aws_sts_endpoint_url", &address),
-            role,
-        ]);
+        let mut options = with_key(&port, key);
+        options.extend([("aws_sts_endpoint_url", address.as_str()), role]);
         options.extend(extra);
         let outcome = get(&options, &[]).await;
         match expected {
